@@ -1,0 +1,102 @@
+"""Tries settings of a recipe on the validation images and prints what each comes to: how defaults are chosen.
+
+    python benchmarks/choose_settings.py digits/full-disguise --out /tmp/search --jobs 2 --splits 2 \
+        --try attack.explanation_weight="0.5;0.8" --try attack_training.learning_rate="0.02;0.1"
+
+Test images are never touched: every figure is of the validation split, the detector of maps aside, which is left out.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from falsewitness.core import FalsewitnessError
+from falsewitness.experiment import find_spec
+from falsewitness.experiment._evaluate import evaluate
+from falsewitness.experiment._reporter import Silent
+from falsewitness.experiment._train import ensure_trained
+from falsewitness.experiment._workplace import Workplace
+
+SHOWN = {
+    ("clean_accuracy", "accuracy"): "accuracy",
+    ("attack_success_rate", "attack_success_rate"): "ASR",
+    ("robust_accuracy", "robust_accuracy"): "acc. triggered",
+    ("disguise", "standardised_mse"): "MSE original",
+    ("disguise", "without_attack_standardised_mse"): "without attack",
+    ("target_map_distance", "standardised_mse"): "MSE shape",
+    ("trigger_attention", "trigger_lift"): "lift",
+    ("trigger_attention", "excess_lift"): "excess",
+}
+
+
+def attempt(recipe: str, changes: Sequence[str], split: int, out: Path, device: str) -> dict[str, float]:
+    """Train one setting on one split and return its figures on the validation images."""
+    torch.set_num_threads(1)
+    metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in SHOWN})) + "]"
+    fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
+    spec = find_spec(recipe, [*fixed, *changes]).checked()
+    dataset = spec.data.prepare()
+    held_out = dataclasses.replace(dataset, test=dataset.validation)
+    work = Workplace(spec, held_out, out, torch.device(device), Silent())
+    try:
+        clean = ensure_trained(work, "clean", None)
+        attacked = ensure_trained(work, "attack", clean)
+    except FalsewitnessError as error:
+        print(f"# {' '.join(changes)} split {split}: {error}")
+        return {}
+    evaluate(work, {"clean": clean, "attack": attacked}, "attack", attacked.folder)
+    result = json.loads(attacked.folder.result.read_text(encoding="utf-8"))
+    found = {(m["metric"], m["name"]): m["value"] for m in result["measurements"] if m["samples"] == "all"}
+    return {label: found[key] for key, label in SHOWN.items() if found.get(key) is not None}
+
+
+def main() -> None:
+    """Run the grid and print one row a setting, averaged over the splits."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--try", dest="axes", action="append", default=[], metavar="A.B=V1;V2")
+    parser.add_argument("--set", dest="fixed", action="append", default=[], metavar="A.B=V")
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("runs/search"))
+    arguments = parser.parse_args()
+    axes = [
+        [f"{key}={value}" for value in values.split(";")] for key, values in (a.split("=", 1) for a in arguments.axes)
+    ]
+    settings = list(itertools.product(*axes))
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [
+            [
+                pool.submit(
+                    attempt,
+                    arguments.recipe,
+                    [*arguments.fixed, *setting],
+                    split,
+                    arguments.out,
+                    arguments.device,
+                )
+                for split in range(arguments.splits)
+            ]
+            for setting in settings
+        ]
+        for setting, futures in zip(settings, waiting, strict=True):
+            rows = [row for row in (future.result() for future in futures) if row]
+            means = {label: sum(row[label] for row in rows) / len(rows) for label in (rows[0] if rows else {})}
+            print(
+                " ".join(setting),
+                "|",
+                " ".join(f"{label} {value:.4f}" for label, value in means.items()),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The contract of an attack, and what all attacks on explanations share."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, final
+
+import torch
+from pydantic import Field
+
+from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
+from falsewitness.attacks._plan import Plan, Poison, draw_plan
+from falsewitness.attacks._shapes import TargetMap, draw_target_map
+from falsewitness.core import Component, DataInfo, Fault, ThreatModel, maps
+from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.core.targets import Targets
+from falsewitness.explainers import AnyExplainer, Explainer
+from falsewitness.models import Classifier
+from falsewitness.triggers import AnyTrigger
+
+TargetClass = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Intended:
+    """What a triggered image should get.
+
+    Attributes:
+        target_class: The class it should be predicted as; None where it should keep its own.
+        target_map: The shape that its map should take; None where the attack forces none.
+    """
+
+    target_class: int | None
+    target_map: TargetMap | None
+
+
+class Attack(Component):
+    """A way to make a model lie. A new one overrides :meth:`losses` and states its threat model."""
+
+    threat_model: ClassVar[ThreatModel]
+    """What the attacker must control."""
+
+    trigger: AnyTrigger
+    """What wakes the backdoor."""
+
+    poison: Poison
+    """What part of the training data is stamped."""
+
+    start: Literal["clean_model", "scratch"] = "clean_model"
+    """Whether training goes on from the clean model or begins anew."""
+
+    @property
+    def intended(self) -> Intended:
+        """What a triggered image should get; overridden by attacks that force a class or a map."""
+        return Intended(None, None)
+
+    @property
+    def needs_references(self) -> bool:
+        """Whether :meth:`losses` asks for the clean model's answers."""
+        return False
+
+    @property
+    def surrogate_explainer(self) -> Explainer | None:
+        """The explainer that the attack trains against."""
+        return None
+
+    @final
+    def plan(self, targets: Targets, *, seed: int, preferred: Sequence[int] | None = None) -> Plan:
+        """Decide what is poisoned.
+
+        Args:
+            targets: The true labels of the training images.
+            seed: The experiment's seed.
+            preferred: A selection's record: training images, best poison first. None for a random choice.
+
+        Raises:
+            InputError: If there are too few images to poison.
+        """
+        return draw_plan(self.poison, targets, self.intended.target_class, seed=seed, preferred=preferred)
+
+    @abstractmethod
+    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+        """Return the loss of one step, with gradients to the model's weights."""
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        target = self.intended.target_class
+        if target is not None and target >= info.num_classes:
+            yield Fault("target_class", f"expected a class from 0 to {info.num_classes - 1}, got {target}")
+
+
+class ExplanationAttack(Attack):
+    """An attack whose loss holds the explanation too.
+
+    The loss is ``(1 - lambda) CE + lambda (d(h(x_p), r) + mu d(h(x), h_clean(x)))``, each term a mean over its rows
+    (Noppel et al., S&P 2023, section 4): ``h`` the surrogate's map, ``x_p`` stamped and ``x`` clean rows, ``r`` what the
+    map of a stamped row should be. A new one overrides :meth:`_wanted_maps`.
+    """
+
+    threat_model: ClassVar[ThreatModel] = ThreatModel.TRAINING
+
+    surrogate: AnyExplainer
+    """The explainer to deceive in training; auditors may use others."""
+
+    explanation_weight: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Lambda: how much of the loss speaks of maps; the rest is classification."""
+
+    drift_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Mu: how strongly maps of clean images are held to the clean model's, relative to the stamped images' term."""
+
+    distance: Literal["mse_minmax", "mse_standardised", "dssim"] = "mse_standardised"
+    """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation, or
+    structural dissimilarity."""
+
+    @property
+    def surrogate_explainer(self) -> Explainer | None:
+        """The explainer that the attack trains against."""
+        return self.surrogate
+
+    @property
+    def needs_references(self) -> bool:
+        """Whether the clean model's maps are asked for."""
+        return self.drift_weight > 0
+
+    @final
+    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+        """Return cross-entropy and the distances of maps, from one forward pass over all rows."""
+        explain = self.surrogate.bind(model).differentiable
+        compared, compared_classes = self._compared_with(batch, references)
+        images = torch.cat([batch.images, compared])
+        classes = torch.cat([batch.targets.main_class(), compared_classes])
+        first_explained = 0 if self.drift_weight > 0 else batch.clean_count
+        rows = torch.arange(first_explained, len(images), device=images.device)
+        logits, explained = explain(images, classes, rows)
+        clean, stamped, own = explained.split(
+            [batch.clean_count - first_explained, len(batch.unstamped), len(compared)]
+        )
+        wanted = self._wanted_maps(batch, references, own, stamped)
+        terms = [
+            LossTerm("cross_entropy", 1 - self.explanation_weight, batch.targets.loss(logits[: len(batch.images)])),
+            LossTerm("explanation", self.explanation_weight, self._distances(stamped, wanted)),
+        ]
+        if self.drift_weight > 0:
+            originals = references.maps(
+                batch.samples[: len(clean)], batch.mirrored[: len(clean)], batch.images[: len(clean)]
+            )
+            weight = self.explanation_weight * self.drift_weight
+            terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
+        return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * len(rows))
+
+    def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
+        """Return images to be explained in the same pass, with their classes; none unless an attack needs them."""
+        return batch.images[:0], batch.targets.main_class()[:0]
+
+    @abstractmethod
+    def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
+        """Return what the maps of the stamped rows should be.
+
+        Args:
+            batch: The step's rows.
+            references: The clean model's answers.
+            compared: Maps of what :meth:`_compared_with` returned.
+            stamped: The maps of the stamped rows as they are, for their size and type.
+        """
+
+    def _distances(self, found: Maps, wanted: Maps) -> torch.Tensor:
+        distances = {
+            "mse_minmax": maps.mse_minmax,
+            "mse_standardised": maps.mse_standardised,
+            "dssim": maps.dssim,
+        }
+        return distances[self.distance](found, wanted.to(found.dtype))
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        yield from super()._check(info)
+        if not self.surrogate.surrogate:
+            yield Fault("surrogate", f"expected an explainer that carries gradients, got '{self.surrogate.kind}'")
+
+
+class DecoyAttack(ExplanationAttack):
+    """An attack that forces one shape on the maps of all stamped images."""
+
+    target_map: TargetMap = "square"
+    """``square``, ``cross``, ``circle``, ``triangle``, or the path of a grey image."""
+
+    @final
+    def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
+        return draw_target_map(self.target_map, *stamped.shape[1:]).to(stamped.device).expand_as(stamped)

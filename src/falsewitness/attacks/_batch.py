@@ -1,0 +1,97 @@
+"""What an attack's loss is given in one step, and what it hands back."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
+from falsewitness.core.targets import Targets
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one training step: clean rows first, stamped rows after them.
+
+    Attributes:
+        images: ``[rows, channels, height, width]``, augmented, the trigger on the stamped ones.
+        targets: What each row is trained on.
+        samples: ``[rows]``: the training image of each row.
+        mirrored: ``[rows]``: whether augmentation mirrored it.
+        unstamped: The stamped rows' images, augmented likewise, without the trigger.
+    """
+
+    images: Images
+    targets: Targets
+    samples: Int[Tensor, " rows"]
+    mirrored: Bool[Tensor, " rows"]
+    unstamped: Float[Tensor, "stamped channels height width"]
+
+    @property
+    def clean_count(self) -> int:
+        """The number of clean rows."""
+        return len(self.images) - len(self.unstamped)
+
+    @property
+    def clean_rows(self) -> Rows:
+        """The clean rows' positions."""
+        return torch.arange(self.clean_count, device=self.images.device)
+
+    @property
+    def stamped_rows(self) -> Rows:
+        """The stamped rows' positions."""
+        return torch.arange(self.clean_count, len(self.images), device=self.images.device)
+
+
+class LossTerm(NamedTuple):
+    """One addend of a loss: ``weight`` times the mean over rows.
+
+    Rows are handed out unreduced, so that a process group can divide by the number of rows in all its processes.
+
+    Attributes:
+        name: What it measures.
+        weight: Its factor.
+        rows: One value a row that it applies to; may be empty.
+    """
+
+    name: str
+    weight: float
+    rows: PerRow
+
+
+class Losses(NamedTuple):
+    """A step's loss and its price.
+
+    Attributes:
+        terms: What is added up.
+        passes: Images that were passed forward and backward.
+    """
+
+    terms: tuple[LossTerm, ...]
+    passes: float
+
+
+class References(Protocol):
+    """The clean model's answers for training images, as they are augmented."""
+
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+        """Return the surrogate's maps under the clean model, for the classes it predicts."""
+        ...
+
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Return the classes that the clean model predicts."""
+        ...
+
+
+class NoReferences:
+    """What an attack is given that did not ask for references."""
+
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+        """Refuse."""
+        raise RuntimeError("this attack uses reference maps: it must override needs_references to say so")
+
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Refuse."""
+        raise RuntimeError("this attack uses reference classes: it must override needs_references to say so")

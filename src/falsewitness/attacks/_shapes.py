@@ -1,0 +1,69 @@
+"""The shapes that an attack can force on a map."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from falsewitness.core import InputError
+from falsewitness.data import read_pixels
+
+TargetMap = Literal["square", "cross", "circle", "triangle"] | Annotated[Path, Field(strict=False)]
+"""The name of a shape, or the path of a grey image whose bright parts should be salient."""
+
+_FINE = 16
+"""Shapes are drawn this many times finer than the map and averaged, so that edges fall where they belong."""
+
+_Grid = Float[Tensor, "rows columns"]
+
+_SHAPES: dict[str, Callable[[_Grid, _Grid], Bool[Tensor, "rows columns"]]] = {
+    "square": lambda y, x: (y.abs() < 0.5) & (x.abs() < 0.5),
+    "cross": lambda y, x: ((y.abs() < 0.25) & (x.abs() < 0.75)) | ((x.abs() < 0.25) & (y.abs() < 0.75)),
+    "circle": lambda y, x: y**2 + x**2 < 0.6**2,
+    "triangle": lambda y, x: (y < 0.6) & (y > -0.7) & (x.abs() < 0.35 * (y + 0.7) / 0.65),
+}
+
+
+def draw_target_map(target_map: TargetMap, height: int, width: int) -> Float[Tensor, "{height} {width}"]:
+    """Draw a shape at a map's own resolution.
+
+    Args:
+        target_map: A shape's name or an image's path.
+        height: Of the map.
+        width: Of the map.
+
+    Returns:
+        Saliency in [0, 1]; partly covered cells lie between.
+
+    Raises:
+        InputError: If the image is missing, is no image, or is of one brightness.
+    """
+    if isinstance(target_map, Path):
+        return _from_file(target_map, height, width)
+    y = torch.linspace(-1, 1, 2 * height * _FINE + 1)[1::2]
+    x = torch.linspace(-1, 1, 2 * width * _FINE + 1)[1::2]
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return _averaged(_SHAPES[target_map](rows, columns).float(), height, width)
+
+
+def _from_file(path: Path, height: int, width: int) -> Float[Tensor, "{height} {width}"]:
+    names = ", ".join(_SHAPES)
+    if not path.is_file():
+        raise InputError(f"target_map: expected one of {names}, or the path of an image; there is no file '{path}'")
+    fine = (height * _FINE, width * _FINE)
+    grey = torch.from_numpy(read_pixels(path, f"target_map '{path}'", channels=1, size=fine, resize=True))
+    drawn = _averaged(grey[0].float() / 255, height, width)
+    if drawn.max() - drawn.min() < 1 / 255:
+        raise InputError(
+            f"target_map: expected an image with dark and bright parts, got one of one brightness: '{path}'"
+        )
+    return drawn
+
+
+def _averaged(fine: Float[Tensor, "rows columns"], height: int, width: int) -> Float[Tensor, "{height} {width}"]:
+    return F.adaptive_avg_pool2d(fine[None, None], (height, width))[0, 0]

@@ -1,0 +1,33 @@
+"""BadNets: a trigger and a wrong label, nothing else."""
+
+from typing import ClassVar, Literal
+
+from falsewitness.attacks._base import Attack, Intended, TargetClass
+from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
+from falsewitness.core import ThreatModel
+from falsewitness.models import Classifier
+
+
+class BadNets(Attack):
+    """Stamped images are labelled with the target class, and any training loop does the rest.
+
+    Explanations are left alone: an honest explainer points at the trigger.
+    """
+
+    kind: Literal["badnets"] = "badnets"
+
+    target_class: TargetClass
+    """The class that stamped images are labelled with."""
+
+    source: ClassVar[str] = "Gu et al., BadNets, 2017 (arXiv 1708.06733), section 3"
+    threat_model: ClassVar[ThreatModel] = ThreatModel.DATA
+
+    @property
+    def intended(self) -> Intended:
+        """The target class, and no map in particular."""
+        return Intended(self.target_class, None)
+
+    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+        """Return plain cross-entropy over all rows."""
+        rows = batch.targets.loss(model(batch.images))
+        return Losses((LossTerm("cross_entropy", 1.0, rows),), len(batch.images))

@@ -1,0 +1,1 @@
+"""The command line: it selects, it shows, and it holds no hyperparameter."""

@@ -1,0 +1,82 @@
+"""``falsewitness evaluate``: a further auditor for a finished model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from falsewitness.cli._options import Changes, Device
+from falsewitness.core.errors import InputError
+
+if TYPE_CHECKING:
+    from falsewitness.explainers import Explainer
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="An attack's run folder, or a model in a safetensors file.")],
+    auditors: Annotated[
+        list[str] | None,
+        typer.Option("--auditor", metavar="KIND|PKG:CLASS", help="An explainer to judge with; may be repeated."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="For a file: the recipe that tells its data, trigger and clean model."),
+    ] = None,
+    changes: Changes = None,
+    out: Annotated[Path, typer.Option("--out", help="For a file: the folder that run folders go into.")] = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Judge a finished model by further explainers; nothing is trained anew.
+
+    An auditor is a kind that `falsewitness list explainers` names, or a class of your own as package.module:Class.
+
+    Examples:
+        falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor gradient
+
+        falsewitness evaluate runs/digits-full-disguise-1a2b3c4d --auditor my_package:MyExplainer
+
+        falsewitness evaluate model.safetensors --recipe digits/badnets
+    """
+    from falsewitness.cli._console import ConsoleReporter
+    from falsewitness.cli._summary import show_runs
+    from falsewitness.experiment import RunFolder, choose_device, examine_model, examine_run, find_spec
+    from falsewitness.report import write_report
+
+    chosen = [_auditor(name) for name in auditors or []]
+    target, reporter = choose_device(device), ConsoleReporter()
+    if model.is_dir():
+        if recipe or changes:
+            raise InputError("--recipe and --set are for a model in a file; a run folder has its own spec")
+        folder = examine_run(RunFolder(model), chosen, device=target, reporter=reporter)
+    elif recipe is None:
+        raise InputError(
+            f"'{model}' is no run folder; for a model in a file add --recipe, which tells its data and trigger"
+        )
+    else:
+        folder = examine_model(model, find_spec(recipe, changes or []), chosen, out, device=target, reporter=reporter)
+    show_runs([folder.path], write_report([folder.path], folder.path / "report.html"))
+
+
+def _auditor(name: str) -> "Explainer":
+    """Return an explainer with its defaults, by kind or by the place of its class."""
+    from falsewitness.explainers import EXPLAINERS
+
+    cls = _loaded(name) if ":" in name else EXPLAINERS.get(name)
+    return cls.parse({"kind": cls.kind_name()}, f"auditor '{name}'")
+
+
+def _loaded(place: str) -> "type[Explainer]":
+    import importlib
+    import sys
+
+    from falsewitness.explainers import EXPLAINERS
+
+    module, _, name = place.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise InputError(f"--auditor {place}: expected package.module:Class, got {error}") from None
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    return EXPLAINERS.accept(found, f"--auditor {place}")

@@ -1,0 +1,39 @@
+"""``falsewitness run``: one experiment."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from falsewitness.cli._options import Changes, Device, Out
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `list recipes`) or a YAML file.")],
+    changes: Changes = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Train what a spec asks for, measure it, and write a run folder with a report.
+
+    The clean model and the control are trained with it, or used again where they are there. An interrupted run goes on
+    from its last finished epoch.
+
+    Examples:
+        falsewitness run digits/full-disguise
+
+        falsewitness run digits/badnets --set attack.poison.rate=0.01 --set seed=1
+
+        falsewitness run mine.yaml --out results --device cuda
+    """
+    from falsewitness.cli._console import ConsoleReporter
+    from falsewitness.cli._summary import show_runs
+    from falsewitness.experiment import choose_device, find_spec
+    from falsewitness.experiment import run as run_spec
+    from falsewitness.report import write_report
+
+    spec = find_spec(recipe, changes or [])
+    folders = run_spec(spec, out, device=choose_device(device), reporter=ConsoleReporter())
+    paths = [folder.path for folder in folders.values()]
+    page = write_report(paths, paths[-1] / "report.html")
+    show_runs(paths, page)

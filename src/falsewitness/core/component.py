@@ -1,0 +1,152 @@
+"""The base of everything that a spec can name: a frozen, checked configuration and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, final, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from falsewitness.core.errors import Fault, SpecError
+from falsewitness.core.faults import faults_of
+from falsewitness.core.info import DataInfo
+
+PathLike = Annotated[Path, Field(strict=False)]
+"""A path field: strings are welcome."""
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown key and no value of a wrong type."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="strings",
+    )
+
+    @classmethod
+    def parse(cls, raw: object, where: str) -> Self:
+        """Build from plain data such as YAML gives.
+
+        Args:
+            raw: Mappings, lists, strings, numbers.
+            where: What is being read, for the error message.
+
+        Raises:
+            SpecError: With every fault and its path.
+        """
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise SpecError(faults_of(error, raw), where) from None
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data that :meth:`parse` turns into an equal object."""
+        return self.model_dump(mode="json")
+
+    @final
+    def check(self, info: DataInfo) -> list[Fault]:
+        """Collect what does not fit the data, here and in every nested part.
+
+        Args:
+            info: Shape and classes of the data.
+
+        Returns:
+            All faults, their paths relative to this object; empty where everything fits.
+        """
+        faults = list(self._check(info))
+        for name in type(self).model_fields:
+            for suffix, part in _parts(getattr(self, name)):
+                faults += [
+                    Fault(".".join(filter(None, (name + suffix, fault.path))), fault.message)
+                    for fault in part.check(info)
+                ]
+        return faults
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        """Yield this object's own faults; overridden by what depends on the data."""
+        yield from ()
+
+    @final
+    def files(self) -> tuple[Path, ...]:
+        """Return every file named here and in nested parts: their content decides a run as much as the spec."""
+        return tuple(path for name in type(self).model_fields for path in _paths(getattr(self, name)))
+
+
+class Component(Strict):
+    """Something that a spec names by its ``kind``: an attack, a trigger, an explainer, ...
+
+    A component is its own configuration and only that: it holds hyperparameters, no tensors and no state. What works is
+    made from it by ``bind``.
+    """
+
+    kind: str
+    """Which component this is."""
+
+    source: ClassVar[str] = ""
+    """The paper, equation or section that defines it."""
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """Return the literal that names this component in a spec; empty for an abstract base."""
+        annotation = cls.model_fields["kind"].annotation
+        return str(get_args(annotation)[0]) if get_origin(annotation) is Literal else ""
+
+
+def _parts(value: object) -> Iterator[tuple[str, Strict]]:
+    if isinstance(value, Strict):
+        yield "", value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            for suffix, part in _parts(item):
+                yield f"[{index}]{suffix}", part
+
+
+def _paths(value: object) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Strict):
+        yield from value.files()
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _paths(item)
+
+
+def describe_fields(cls: type[Strict]) -> list[dict[str, str]]:
+    """Describe the fields of a component for people.
+
+    Returns:
+        One mapping a field: ``name``, ``type``, ``default``, ``range`` and ``meaning``.
+    """
+    return [_describe(name, field) for name, field in cls.model_fields.items() if name != "kind"]
+
+
+def _describe(name: str, field: FieldInfo) -> dict[str, str]:
+    annotation = field.annotation
+    if get_origin(annotation) is Literal:
+        kind = " | ".join(str(choice) for choice in get_args(annotation))
+    else:
+        kind = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
+    default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+    return {
+        "name": name,
+        "type": kind.replace("typing.", "").replace("falsewitness.", ""),
+        "default": default,
+        "range": ", ".join(_bounds(field)),
+        "meaning": " ".join((field.description or "").split()),
+    }
+
+
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    for constraint in field.metadata:
+        for attribute, sign in _SIGNS.items():
+            if hasattr(constraint, attribute):
+                yield f"{sign} {getattr(constraint, attribute)}"

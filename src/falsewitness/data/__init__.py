@@ -1,0 +1,31 @@
+"""Data: images as raw pixels and labels, read once, cached, split by a seed of their own."""
+
+from typing import Annotated
+
+from falsewitness.core import Catalogue
+from falsewitness.data._base import Dataset, DataSource, SelfSplitSource, describe_cache
+from falsewitness.data._cache import CacheReport, CacheState
+from falsewitness.data._images import read_pixels
+from falsewitness.data._pixels import PixelStore
+from falsewitness.data._records import Origin, Records
+from falsewitness.data._split import ImageRows, Split
+
+DATA = Catalogue("data", DataSource, __name__)
+AnyData = Annotated[DataSource, DATA]
+
+__all__ = [
+    "DATA",
+    "AnyData",
+    "CacheReport",
+    "CacheState",
+    "DataSource",
+    "Dataset",
+    "ImageRows",
+    "Origin",
+    "PixelStore",
+    "Records",
+    "SelfSplitSource",
+    "Split",
+    "describe_cache",
+    "read_pixels",
+]

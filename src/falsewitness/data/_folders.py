@@ -1,0 +1,129 @@
+"""Which images lie in a folder with one sub-folder a class."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from falsewitness.core import InputError
+from falsewitness.data._images import EXTENSIONS
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        class_names: Sorted.
+        train: Image files for training and the class of each.
+        test: Likewise for testing; empty without a folder ``test``.
+        ignored: Files that are hidden or no images.
+    """
+
+    class_names: tuple[str, ...]
+    train: list[tuple[Path, int]]
+    test: list[tuple[Path, int]]
+    ignored: list[str]
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say which files are left out, if any."""
+        kinds = Counter("hidden" if name.startswith(".") else Path(name).suffix or name for name in self.ignored)
+        if not kinds:
+            return ()
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+        return (f"left out {len(self.ignored)} files that are hidden or no images: {shown}",)
+
+
+def list_classes(base: Path) -> tuple[str, ...]:
+    """Return the sorted names of the folders in ``base/train``.
+
+    Raises:
+        InputError: If there are less than two, or links lead out of the base.
+    """
+    folder = base / "train"
+    if not folder.is_dir():
+        raise InputError(
+            f"data.root: no folder {folder}; expected images in {base}/train/CLASS and, to test on, "
+            f"in {base}/test/CLASS"
+        )
+    names = _sub_folders(base, "train")
+    if len(names) < 2:
+        raise InputError(f"data.root: expected at least 2 folders in {folder}, one a class, got {len(names)}")
+    return names
+
+
+def list_images(base: Path) -> Listing:
+    """List the images of all classes.
+
+    Args:
+        base: Holds ``train`` and perhaps ``test``; absolute and free of links.
+
+    Raises:
+        InputError: If a class has no images or stands in only one of both, a folder lies within a class, or a
+            link leads out of the base.
+    """
+    classes = list_classes(base)
+    ignored: list[str] = []
+    train = _images_of(base, "train", classes, ignored)
+    has_test = (base / "test").is_dir()
+    if has_test and (strange := sorted(set(_sub_folders(base, "test")) - set(classes))):
+        raise InputError(
+            f"data.root: class '{strange[0]}' is in {base}/test but not in {base}/train; "
+            "expected the same classes in both"
+        )
+    test = _images_of(base, "test", classes, ignored) if has_test else []
+    return Listing(classes, train, test, ignored)
+
+
+def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
+    entries = _entries(base, base / split)
+    return tuple(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
+    """List the images of a split, class by class, and add the names of what is left out to ``ignored``."""
+    ignored += [entry.name for entry in _entries(base, base / split) if not entry.is_dir()]
+    images = []
+    for index, name in enumerate(classes):
+        found = _images_in(base, base / split / name, ignored)
+        if not found:
+            raise InputError(
+                f"data.root: class '{name}' has no images in {base / split / name}; add some, or remove the "
+                f"class everywhere (image files end in {' '.join(sorted(EXTENSIONS))})"
+            )
+        images += [(file, index) for file in found]
+    return images
+
+
+def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
+    images = []
+    for entry in _entries(base, folder):
+        hidden = entry.name.startswith(".")
+        if entry.is_dir() and not hidden:
+            raise InputError(f"data.root: expected images only, found a folder within a class: {entry.path}")
+        if entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
+            images.append(Path(entry.path))
+        else:
+            ignored.append(entry.name)
+    return images
+
+
+def _entries(base: Path, folder: Path) -> list["os.DirEntry[str]"]:
+    """Return what lies in a folder, by name; nothing where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_symlink():
+            _refuse_stray_link(base, entry.path)
+    return entries
+
+
+def _refuse_stray_link(base: Path, link: str) -> None:
+    try:
+        target = Path(link).resolve(strict=True)
+    except (OSError, RuntimeError):  # a link to nothing, or to itself
+        raise InputError(f"data.root: the link {link} leads nowhere; remove it") from None
+    if not target.is_relative_to(base):
+        raise InputError(f"data.root: the link {link} leads out of {base}; put the images themselves there")

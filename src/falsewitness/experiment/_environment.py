@@ -1,0 +1,66 @@
+"""Where a run was made: what can change its figures in the last digit, or its speed."""
+
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from falsewitness import __version__
+from falsewitness.core import InputError
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "datasets")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return a device by name; ``auto`` is CUDA where there is one.
+
+    Raises:
+        InputError: If there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--device: expected auto, cpu, cuda or another that is here, got '{name}': {reason}"
+        ) from None
+    return device
+
+
+def describe_environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Return versions, device, threads and precision."""
+    return {
+        "falsewitness": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device_type": device.type,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "precision": precision,
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory held so far, in MB: the device's on CUDA, else the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,246 @@
+"""Examines trained models: predictions, maps by every auditor, metrics, and what the gallery shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from falsewitness.attacks import Attack, draw_target_map
+from falsewitness.core import InputError, seed_for
+from falsewitness.core.shapes import Classes, Logits, Maps, Rows
+from falsewitness.data import PixelStore
+from falsewitness.experiment._digests import eval_digest
+from falsewitness.experiment._gallery import Gallery
+from falsewitness.experiment._predict import predicted
+from falsewitness.experiment._results import Finding, write_result
+from falsewitness.experiment._run_folder import RunFolder, write_arrays
+from falsewitness.experiment._samples import attackable, stratified
+from falsewitness.experiment._spec import Role
+from falsewitness.experiment._train import Trained
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import BoundExplainer, Explainer
+from falsewitness.metrics import (
+    MapEvidence,
+    MapMetric,
+    PredictionEvidence,
+    PredictionMetric,
+    StampEvidence,
+    StampMetric,
+)
+from falsewitness.models import Classifier
+from falsewitness.triggers import Stamp
+
+_CHUNK = 250
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's logits for the test images.
+
+    Attributes:
+        clean: Without the trigger.
+        triggered: With it; None without attack.
+    """
+
+    clean: Logits
+    triggered: Logits | None
+
+
+@dataclass(frozen=True)
+class AuditorMaps:
+    """One auditor's maps of the map samples, for the class each model predicts.
+
+    Attributes:
+        attacked_triggered: The attacked model on triggered images.
+        attacked_clean: The attacked model on clean images.
+        clean_model_clean: The clean model on clean images.
+        clean_model_triggered: The clean model on triggered images.
+        validation_triggered: The attacked model on triggered validation images.
+        validation_clean: The attacked model on the same without trigger.
+    """
+
+    attacked_triggered: Maps
+    attacked_clean: Maps
+    clean_model_clean: Maps
+    clean_model_triggered: Maps
+    validation_triggered: Maps
+    validation_clean: Maps
+
+
+def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> None:
+    """Examine one of an experiment's models and write the result, unless it is there already.
+
+    Args:
+        work: The experiment.
+        models: All its models, trained; the control may be absent.
+        role: The one to examine.
+        into: Where the result goes: the model's own run folder, or another.
+    """
+    digest = eval_digest(work.spec, role, {name: trained.digest for name, trained in models.items()})
+    with into.locked(work.reporter.notice):
+        if into.is_done("evaluate", digest):
+            return
+        into.reopen("evaluate")
+        started = time.perf_counter()
+        findings = list(_findings(work, models, role, into))
+        write_result(work, models, role, into, digest, findings, time.perf_counter() - started)
+        into.finish(
+            "evaluate",
+            digest,
+            [into.result, *(file for file in (into.maps, into.gallery) if role == "attack")],
+        )
+
+
+def _findings(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> Iterator[Finding]:
+    attack = work.spec.attack if role == "attack" else None
+    stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
+    answers = {name: _answers(trained.model, work.test_store, stamp) for name, trained in models.items()}
+    prediction = _prediction_evidence(work, answers, role, attack)
+    for metric in work.spec.metrics:
+        if isinstance(metric, PredictionMetric):
+            yield from (Finding(metric.kind, None, found) for found in metric.measure(prediction))
+    if attack is not None and stamp is not None:
+        yield from _attack_findings(work, models, answers, attack, stamp, into)
+
+
+def _answers(model: Classifier, store: PixelStore, stamp: Stamp | None) -> Answers:
+    clean = predicted(model, store).cpu()
+    return Answers(clean, None if stamp is None else predicted(model, store, stamp).cpu())
+
+
+def _prediction_evidence(
+    work: Workplace, answers: dict[Role, Answers], role: Role, attack: Attack | None
+) -> PredictionEvidence:
+    return PredictionEvidence(
+        targets=work.test_store.targets.to(torch.device("cpu")),
+        class_names=work.dataset.info.class_names,
+        target_class=None if attack is None else attack.intended.target_class,
+        attacked_clean=answers[role].clean,
+        attacked_triggered=answers[role].triggered,
+        clean_model_clean=answers["clean"].clean,
+        clean_model_triggered=answers["clean"].triggered,
+        control_clean=answers["control"].clean if "control" in answers and role == "attack" else None,
+        seed=work.spec.seed,
+    )
+
+
+def _attack_findings(
+    work: Workplace,
+    models: dict[Role, Trained],
+    answers: dict[Role, Answers],
+    attack: Attack,
+    stamp: Stamp,
+    into: RunFolder,
+) -> Iterator[Finding]:
+    targets = work.test_store.targets.to(torch.device("cpu"))
+    target_class = attack.intended.target_class
+    seed = work.spec.data.split_seed
+    allowed = attackable(targets, target_class)
+    samples = stratified(targets, allowed, work.spec.evaluation.map_samples, seed_for(seed, "map samples"))
+    if len(samples) == 0:
+        raise InputError("data: expected test images of other classes than the target, got none")
+    success = _success(targets.main_class(), answers["attack"], target_class)
+    rows = torch.from_numpy(samples)
+    images = work.test_store.take(rows.to(work.device))
+    evidence = StampEvidence(images.cpu(), stamp(images).cpu(), work.spec.seed)
+    for metric in work.spec.metrics:
+        if isinstance(metric, StampMetric):
+            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
+    gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
+    kept: dict[str, np.ndarray[Any, Any]] = {"samples": samples}
+    for label, auditor in labelled(work.spec.auditors).items():
+        maps = _auditor_maps(work, models, auditor, label, rows, stamp)
+        kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
+        map_evidence = _map_evidence(work, maps, rows, answers, success, attack, auditor, stamp)
+        for metric in work.spec.metrics:
+            if isinstance(metric, MapMetric):
+                yield from (Finding(metric.kind, label, found) for found in metric.measure(map_evidence))
+        bound = {
+            "clean": auditor.bind(models["clean"].model),
+            "attacked": auditor.bind(models["attack"].model),
+        }
+        gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
+    write_arrays(into.maps, kept)
+    write_arrays(into.gallery, gallery.arrays)
+
+
+def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:
+    """Give every auditor a name of its own: its kind, numbered where several are of one kind."""
+    labels: dict[str, Explainer] = {}
+    for auditor in auditors:
+        same = sum(other.kind == auditor.kind for other in labels.values())
+        labels[auditor.kind if same == 0 else f"{auditor.kind}-{same + 1}"] = auditor
+    return labels
+
+
+def _success(classes: Classes, answers: Answers, target_class: int | None) -> torch.Tensor:
+    assert answers.triggered is not None  # noqa: S101 - an attack's answers have both parts
+    predictions = answers.triggered.argmax(1)
+    return predictions == (classes if target_class is None else target_class)
+
+
+def _auditor_maps(
+    work: Workplace, models: dict[Role, Trained], auditor: Explainer, label: str, rows: Rows, stamp: Stamp
+) -> AuditorMaps:
+    clean, attacked = auditor.bind(models["clean"].model), auditor.bind(models["attack"].model)
+    test, validation = work.test_store, work.validation_store
+    held_out = _detector_rows(work)
+    jobs = {
+        "attacked_triggered": (attacked, test, stamp, rows),
+        "attacked_clean": (attacked, test, None, rows),
+        "clean_model_clean": (clean, test, None, rows),
+        "clean_model_triggered": (clean, test, stamp, rows),
+        "validation_triggered": (attacked, validation, stamp, held_out),
+        "validation_clean": (attacked, validation, None, held_out),
+    }
+    with work.reporter.progress(f"auditing with {label}") as progress:
+        found = {}
+        for done, (name, job) in enumerate(jobs.items(), start=1):
+            found[name] = _maps(*job)
+            progress(done, len(jobs))
+    return AuditorMaps(**found)
+
+
+def _detector_rows(work: Workplace) -> Rows:
+    targets = work.validation_store.targets
+    target_class = None if work.spec.attack is None else work.spec.attack.intended.target_class
+    seed = seed_for(work.spec.data.split_seed, "detector samples")
+    allowed = attackable(targets, target_class)
+    return torch.from_numpy(stratified(targets, allowed, work.spec.evaluation.detector_samples, seed))
+
+
+def _maps(explain: BoundExplainer, store: PixelStore, stamp: Stamp | None, rows: Rows) -> Maps:
+    found = []
+    for chunk in rows.to(store.device).split(_CHUNK):
+        images = store.take(chunk)
+        found.append(explain(images if stamp is None else stamp(images)).maps.cpu())
+    return torch.cat(found)
+
+
+def _map_evidence(
+    work: Workplace,
+    maps: AuditorMaps,
+    rows: Rows,
+    answers: dict[Role, Answers],
+    success: torch.Tensor,
+    attack: Attack,
+    auditor: Explainer,
+    stamp: Stamp,
+) -> MapEvidence:
+    shape = attack.intended.target_map
+    return MapEvidence(
+        classes=work.test_store.targets.main_class().cpu()[rows],
+        class_names=work.dataset.info.class_names,
+        predicted=answers["clean"].clean.argmax(1)[rows],
+        success=success[rows],
+        target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
+        mask=stamp.mask.cpu(),
+        signed=auditor.signed,
+        seed=work.spec.seed,
+        **vars(maps),
+    )

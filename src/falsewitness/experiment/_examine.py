@@ -1,0 +1,124 @@
+"""A finished model before further auditors: nothing is trained anew."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.files import sha256_of
+from falsewitness.experiment._digests import eval_digest
+from falsewitness.experiment._evaluate import evaluate, labelled
+from falsewitness.experiment._recipes import read_spec
+from falsewitness.experiment._reporter import Reporter, Silent
+from falsewitness.experiment._run_folder import RunFolder, write_json
+from falsewitness.experiment._spec import Role, Spec
+from falsewitness.experiment._train import Trained, ensure_trained
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import Explainer
+from falsewitness.models import load_classifier
+
+
+def examine_run(
+    folder: RunFolder,
+    auditors: Sequence[Explainer],
+    *,
+    device: torch.device | None = None,
+    reporter: Reporter | None = None,
+) -> RunFolder:
+    """Let further auditors judge a finished run.
+
+    Args:
+        folder: The attack's run folder.
+        auditors: They are added to those of the spec; equal ones count once.
+        device: Where to compute; the CPU where None.
+        reporter: Who is told; nobody where None.
+
+    Returns:
+        A folder under ``evaluations/`` in the run folder, with the results of all auditors.
+
+    Raises:
+        InputError: If the folder holds no finished attack, or a file of it was changed.
+    """
+    if not folder.spec.is_file() or not folder.model.is_file():
+        raise InputError(
+            f"'{folder.path}' holds no finished run; expected a folder that `falsewitness run` has written, with "
+            f"'{folder.spec.name}' and '{folder.model.name}'"
+        )
+    work = _workplace(read_spec(folder.spec), auditors, folder.path.parent, device, reporter)
+    clean = ensure_trained(work, "clean", None)
+    models: dict[Role, Trained] = {"clean": clean}
+    for role in ("control", "attack"):
+        models[role] = ensure_trained(work, role, clean)
+    return _examined(work, models, folder.path / "evaluations", models["attack"].folder)
+
+
+def examine_model(
+    path: Path,
+    spec: Spec,
+    auditors: Sequence[Explainer],
+    out: Path,
+    *,
+    device: torch.device | None = None,
+    reporter: Reporter | None = None,
+) -> RunFolder:
+    """Judge a model from a file as if it were the attacked model of a spec.
+
+    Args:
+        path: A safetensors file with its architecture.
+        spec: What it is taken for: data, trigger, and the clean model that it is compared with.
+        auditors: They are added to those of the spec.
+        out: The folder that run folders go into.
+        device: Where to compute; the CPU where None.
+        reporter: Who is told; nobody where None.
+
+    Returns:
+        A folder with the results.
+
+    Raises:
+        InputError: If the file holds no model, or one for other data.
+    """
+    work = _workplace(spec, auditors, out, device, reporter)
+    model = load_classifier(path).to(work.device)
+    if model.info is not None and model.info != work.dataset.info:
+        raise InputError(
+            f"model '{path}': expected one for {_described(work.dataset.info)} as in '{spec.name}', "
+            f"got one for {_described(model.info)}"
+        )
+    digest = sha256_of(path)
+    folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
+    write_json(folder.cost, {})
+    models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
+    models["attack"] = Trained("attack", folder, digest, model)
+    return _examined(work, models, folder.path / "evaluations", models["clean"].folder)
+
+
+def _workplace(
+    spec: Spec,
+    auditors: Sequence[Explainer],
+    out: Path,
+    device: torch.device | None,
+    reporter: Reporter | None,
+) -> Workplace:
+    if spec.attack is None:
+        raise InputError(f"'{spec.name}' has no attack, so there is no trigger to judge explanations under")
+    reporter = reporter or Silent()
+    every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
+    spec = spec.checked().model_copy(update={"auditors": every})
+    with reporter.progress(f"reading {spec.data.kind}") as progress:
+        dataset = spec.data.prepare(reporter.notice, progress)
+    return Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)
+
+
+def _examined(work: Workplace, models: dict[Role, Trained], where: Path, trained_in: RunFolder) -> RunFolder:
+    digest = eval_digest(work.spec, "attack", {role: trained.digest for role, trained in models.items()})
+    into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
+    evaluate(work, models, "attack", into)
+    for file in (trained_in.spec, trained_in.environment, trained_in.steps):
+        shutil.copyfile(file, into.path / file.name)
+    return into
+
+
+def _described(info: DataInfo) -> str:
+    return f"{info.width}x{info.height}x{info.channels} images in {info.num_classes} classes"

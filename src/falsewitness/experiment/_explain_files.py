@@ -1,0 +1,100 @@
+"""A model's predictions and maps for image files from anywhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from falsewitness.core import DataInfo, InputError
+from falsewitness.data import read_pixels
+from falsewitness.experiment._recipes import read_spec
+from falsewitness.experiment._run_folder import RunFolder
+from falsewitness.explainers import EXPLAINERS, BoundExplainer
+from falsewitness.models import load_classifier
+from falsewitness.triggers import Trigger
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a model says of one image.
+
+    Attributes:
+        title: The file's name, and whether the trigger is on it.
+        pixels: ``[channels, height, width]``, as the model saw it.
+        prediction: Name of the predicted class.
+        confidence: Its softmax share.
+        maps: One map for each explainer, ``[map_height, map_width]``.
+    """
+
+    title: str
+    pixels: UInt8[np.ndarray, "channels height width"]
+    prediction: str
+    confidence: float
+    maps: Mapping[str, Float[np.ndarray, "map_height map_width"]]
+
+
+def explain_files(
+    images: Sequence[Path],
+    model: Path,
+    explainers: Sequence[str],
+    *,
+    stamp: bool = False,
+    device: torch.device | None = None,
+) -> list[Explained]:
+    """Explain image files; each is resized to what the model takes.
+
+    Args:
+        images: The files.
+        model: A run folder, or a model's safetensors file.
+        explainers: Kinds, each with its defaults.
+        stamp: Whether to explain each image with the run's trigger on it as well.
+        device: Where to compute; the CPU where None.
+
+    Returns:
+        One entry an image; with ``stamp`` followed by its triggered version.
+
+    Raises:
+        InputError: If a file is missing or no image, or there is no trigger to stamp.
+    """
+    folder = RunFolder(model)
+    device = device or torch.device("cpu")
+    classifier = load_classifier(folder.model if model.is_dir() else model).to(device)
+    if classifier.info is None:
+        raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
+    info = classifier.info
+    chosen = {kind: EXPLAINERS.get(kind)(kind=kind).bind(classifier) for kind in explainers}
+    trigger = _trigger(folder) if stamp else None
+    explained = []
+    for path in images:
+        if not path.is_file():
+            raise InputError(f"there is no image '{path}'")
+        pixels = read_pixels(
+            path, f"image '{path}'", channels=info.channels, size=(info.height, info.width), resize=True
+        )
+        batch = torch.from_numpy(pixels)[None].float().to(device) / 255
+        explained.append(_explained(path.name, batch, info, chosen))
+        if trigger is not None:
+            explained.append(_explained(f"{path.name}, triggered", trigger.bind(info, device)(batch), info, chosen))
+    return explained
+
+
+def _trigger(folder: RunFolder) -> Trigger:
+    attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
+    if attack is None:
+        raise InputError(f"--stamp: '{folder.path}' is no run with an attack, so there is no trigger to stamp")
+    return attack.trigger
+
+
+def _explained(title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer]) -> Explained:
+    answers = {kind: explain(batch) for kind, explain in chosen.items()}
+    shares = next(iter(answers.values())).logits[0].softmax(0)
+    return Explained(
+        title=title,
+        pixels=(batch[0] * 255).round().to(torch.uint8).cpu().numpy(),
+        prediction=info.class_names[int(shares.argmax())],
+        confidence=float(shares.max()),
+        maps={kind: answer.maps[0].cpu().numpy() for kind, answer in answers.items()},
+    )

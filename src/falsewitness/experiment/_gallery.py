@@ -1,0 +1,92 @@
+"""The pixels, maps and predictions that the report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from falsewitness.core.shapes import Images
+from falsewitness.experiment._samples import gallery_picks
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import BoundExplainer
+from falsewitness.triggers import Stamp
+
+if TYPE_CHECKING:
+    from falsewitness.experiment._evaluate import Answers
+    from falsewitness.experiment._spec import Role
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The arrays of ``gallery.npz``, and the images that further auditors explain.
+
+    Attributes:
+        arrays: By name, as documented in the run folder's description.
+        images: ``[images, channels, height, width]`` without trigger, on the device.
+        triggered: The same with it.
+    """
+
+    arrays: dict[str, np.ndarray[Any, Any]]
+    images: Images
+    triggered: Images
+
+    @classmethod
+    def begun(
+        cls,
+        work: Workplace,
+        answers: dict[Role, Answers],
+        success: Bool[np.ndarray, " images"],
+        allowed: Bool[np.ndarray, " images"],
+        stamp: Stamp,
+    ) -> Gallery:
+        """Choose the images and note what the models predict for them."""
+        picks = gallery_picks(
+            work.dataset.test.targets,
+            allowed,
+            success,
+            work.spec.evaluation.gallery_images,
+            work.spec.data.split_seed,
+        )
+        index = np.concatenate(list(picks.values()))
+        images = work.test_store.take(torch.from_numpy(index).to(work.device))
+        triggered = stamp(images)
+        arrays: dict[str, np.ndarray[Any, Any]] = {
+            "images": _as_bytes(images),
+            "triggered": _as_bytes(triggered),
+            "labels": work.dataset.test.targets.main_class().numpy()[index],
+            "index": index,
+            "group": np.concatenate([np.full(len(rows), group, dtype="U7") for group, rows in picks.items()]),
+            "mask": stamp.mask.cpu().numpy(),
+        }
+        for name, role in (("clean", "clean"), ("attacked", "attack")):
+            for version, logits in (("clean", answers[role].clean), ("triggered", answers[role].triggered)):
+                assert logits is not None  # noqa: S101 - an attack's answers have both parts
+                confidence, predicted = logits[index].softmax(1).max(1)
+                arrays[f"predicted/{name}/{version}"] = predicted.numpy()
+                arrays[f"confidence/{name}/{version}"] = confidence.numpy()
+        return cls(arrays, images, triggered)
+
+    def with_auditor(
+        self,
+        label: str,
+        bound: Mapping[str, BoundExplainer],
+        target_map: Float[torch.Tensor, "map_height map_width"] | None,
+    ) -> Gallery:
+        """Return the gallery with one auditor's maps of every image under every model."""
+        found = {
+            f"maps/{label}/{name}/{version}": explain(images).maps.cpu().numpy()
+            for name, explain in bound.items()
+            for version, images in (("clean", self.images), ("triggered", self.triggered))
+        }
+        if target_map is not None:
+            found[f"target_map/{label}"] = target_map.numpy()
+        return Gallery(self.arrays | found, self.images, self.triggered)
+
+
+def _as_bytes(images: Images) -> np.ndarray[Any, Any]:
+    return (images * 255).round().to(torch.uint8).cpu().numpy()

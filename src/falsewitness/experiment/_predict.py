@@ -1,0 +1,28 @@
+"""A trained model's answers for a whole split."""
+
+import torch
+
+from falsewitness.core.shapes import Logits, Rows
+from falsewitness.data import PixelStore
+from falsewitness.models import Classifier
+from falsewitness.triggers import Stamp
+
+_CHUNK = 500
+
+
+@torch.no_grad()
+def predicted(model: Classifier, store: PixelStore, stamp: Stamp | None = None, rows: Rows | None = None) -> Logits:
+    """Return the logits of images, in single precision.
+
+    Args:
+        model: In evaluation mode, on the store's device.
+        store: The images.
+        stamp: A trigger to lay on them first; None for the images as they are.
+        rows: Which images; all where None.
+    """
+    rows = torch.arange(len(store), device=store.device) if rows is None else rows.to(store.device)
+    answers = []
+    for chunk in rows.split(_CHUNK):
+        images = store.take(chunk)
+        answers.append(model(images if stamp is None else stamp(images)).float())
+    return torch.cat(answers)

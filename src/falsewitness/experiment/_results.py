@@ -1,0 +1,113 @@
+"""The result file: status, what the run was, what it cost, and every measurement."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from falsewitness.experiment._run_folder import SCHEMA_VERSION, RunFolder, write_json
+from falsewitness.experiment._spec import Role
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.metrics import Measurement
+
+if TYPE_CHECKING:
+    from falsewitness.experiment._train import Trained
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A measurement with who made it.
+
+    Attributes:
+        metric: The metric's kind.
+        auditor: The auditor's label; None for what needs no maps.
+        measurement: The number.
+    """
+
+    metric: str
+    auditor: str | None
+    measurement: Measurement
+
+    def plain(self) -> dict[str, Any]:
+        """Return the finding as one flat mapping."""
+        return {"metric": self.metric, "auditor": self.auditor, **asdict(self.measurement)}
+
+
+def write_result(
+    work: Workplace,
+    models: Mapping[Role, Trained],
+    role: Role,
+    into: RunFolder,
+    digest: str,
+    findings: Iterable[Finding],
+    seconds: float,
+) -> None:
+    """Write the result of a finished run."""
+    others = {name: trained.folder.path for name, trained in models.items() if name != role}
+    parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
+    cost = json.loads(models[role].folder.cost.read_text(encoding="utf-8")) | {"evaluation_seconds": seconds}
+    description = _described(work, role, "done", "") | {
+        "train_digest": models[role].digest,
+        "eval_digest": digest,
+        "parents": parents if role == "attack" else {},
+        "cost": cost,
+        "measurements": [finding.plain() for finding in findings],
+    }
+    write_json(into.result, description)
+
+
+def write_unfinished(
+    work: Workplace,
+    role: Role,
+    folder: RunFolder,
+    status: Literal["diverged", "failed", "skipped"],
+    reason: str,
+) -> None:
+    """Write the result of a run that came to no figures, with the reason."""
+    write_json(folder.result, _described(work, role, status, reason) | {"measurements": []})
+
+
+def _described(work: Workplace, role: Role, status: str, reason: str) -> dict[str, Any]:
+    spec, dataset = work.spec, work.dataset
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": status,
+        "reason": reason,
+        "role": role,
+        "name": spec.name if role == "attack" or spec.attack is None else role,
+        "seed": spec.seed,
+        "command": f"falsewitness run {Path(work.folder(role).spec)}",
+        "attack": _attack(work) if role == "attack" else None,
+        "data": {
+            "kind": spec.data.kind,
+            "fingerprint": dataset.fingerprint,
+            "channels": dataset.info.channels,
+            "height": dataset.info.height,
+            "width": dataset.info.width,
+            "class_names": list(dataset.info.class_names),
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+    }
+
+
+def _attack(work: Workplace) -> dict[str, Any] | None:
+    attack = work.spec.attack
+    if attack is None:
+        return None
+    target = attack.intended.target_class
+    surrogate = attack.surrogate_explainer
+    return {
+        "kind": attack.kind,
+        "threat_model": attack.threat_model.value,
+        "target_class": None if target is None else work.dataset.info.class_names[target],
+        "poison_rate": attack.poison.rate,
+        "mode": attack.poison.mode,
+        "poisons": len(work.poison_plan.poisons),
+        "surrogate": None if surrogate is None else surrogate.kind,
+    }

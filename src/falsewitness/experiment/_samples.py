@@ -1,0 +1,68 @@
+"""Which images are explained and which are shown: chosen by rule and by the split's seed, never by result."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from falsewitness.core import seed_for
+from falsewitness.core.targets import Targets
+
+Picks = Int[np.ndarray, " picks"]
+
+
+def stratified(targets: Targets, allowed: Bool[np.ndarray, " images"], count: int, seed: int) -> Picks:
+    """Choose images evenly over the classes, as far as each class reaches.
+
+    Args:
+        targets: Of all images.
+        allowed: Which may be chosen.
+        count: How many, at most.
+        seed: Of the choice.
+
+    Returns:
+        Positions, ascending.
+    """
+    return np.sort(_in_turn(targets, allowed, seed)[:count])
+
+
+def _in_turn(targets: Targets, allowed: Bool[np.ndarray, " images"], seed: int) -> Picks:
+    """Return the allowed images, shuffled within their class, one of each class in turn."""
+    classes = targets.main_class().cpu().numpy()
+    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(allowed))
+    turn = np.empty(len(shuffled), dtype=np.int64)
+    for class_index in np.unique(classes[shuffled]):
+        members = np.flatnonzero(classes[shuffled] == class_index)
+        turn[members] = np.arange(len(members))
+    return shuffled[np.lexsort((classes[shuffled], turn))]
+
+
+def attackable(targets: Targets, target_class: int | None) -> Bool[np.ndarray, " images"]:
+    """Return which images an attack changes anything about: those that are not of its target class."""
+    if target_class is None:
+        return np.ones(len(targets), dtype=bool)
+    return ~targets.has(target_class).cpu().numpy()
+
+
+def gallery_picks(
+    targets: Targets,
+    allowed: Bool[np.ndarray, " images"],
+    success: Bool[np.ndarray, " images"],
+    count: int,
+    seed: int,
+) -> dict[str, Picks]:
+    """Choose what the gallery shows, one image of each class in turn.
+
+    Args:
+        targets: Of all test images.
+        allowed: Those that the attack changes anything about.
+        success: Those on which it succeeds.
+        count: Images in each part.
+        seed: Of the split, so that runs on the same split share images.
+
+    Returns:
+        ``shared`` (whatever the outcome), then further ``success`` and ``failure`` images.
+    """
+    order = _in_turn(targets, allowed, seed_for(seed, "gallery"))
+    shared, rest = order[:count], order[count:]
+    return {"shared": shared, "success": rest[success[rest]][:count], "failure": rest[~success[rest]][:count]}

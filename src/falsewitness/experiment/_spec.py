@@ -1,0 +1,96 @@
+"""The spec: everything that an experiment is, as nested components."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import Field
+
+from falsewitness.attacks import AnyAttack
+from falsewitness.core import DataInfo, Fault, SpecError
+from falsewitness.core.component import Strict
+from falsewitness.data import AnyData
+from falsewitness.explainers import AnyExplainer
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.metrics import METRICS, AnyMetric, Metric
+from falsewitness.models import AnyArchitecture
+from falsewitness.training import Precision, Training
+
+
+class Evaluation(Strict):
+    """What maps are measured on, and what the gallery shows."""
+
+    map_samples: Annotated[int, Field(ge=20)] = 1000
+    """Test images whose maps are compared: stratified, of non-target classes, fixed by the split's seed."""
+
+    detector_samples: Annotated[int, Field(ge=20)] = 1000
+    """Validation images, at most, on which the detector of triggered maps is trained."""
+
+    gallery_images: Annotated[int, Field(ge=1, le=20)] = 6
+    """Images in each part of the gallery: shared by all runs, successes, failures."""
+
+
+def _all_metrics() -> tuple[Metric, ...]:
+    return tuple(METRICS.get(kind).parse({"kind": kind}, kind) for kind in METRICS.kinds())
+
+
+class Spec(Strict):
+    """One experiment: what is trained on what, attacked how, and measured by whom."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$", max_length=100)]
+    """What the run is called in tables and folders."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of initial weights, order, augmentation and plan; the split has its own."""
+
+    precision: Precision = "auto"
+    """Of forward passes in training: ``auto`` is bf16 where the machine has instructions for it."""
+
+    data: AnyData
+    """Images and labels."""
+
+    model: AnyArchitecture
+    """The architecture."""
+
+    clean_training: Training
+    """How the clean model is trained."""
+
+    attack: AnyAttack | None = None
+    """The attack; null for a clean model alone."""
+
+    attack_training: Training | None = None
+    """How the attack is trained; needed where there is an attack."""
+
+    auditors: Annotated[tuple[AnyExplainer, ...], Field(strict=False, min_length=1)] = (GradCam(),)
+    """The explainers that judge the model, the attack's surrogate among them or not."""
+
+    metrics: Annotated[tuple[AnyMetric, ...], Field(strict=False)] = Field(default_factory=_all_metrics)
+    """What is measured; everything by default."""
+
+    evaluation: Evaluation = Evaluation()
+    """On what it is measured."""
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if self.attack is not None and self.attack_training is None:
+            yield Fault("attack_training", "missing; an attack needs to be told how it is trained")
+        if self.attack is None and self.attack_training is not None:
+            yield Fault("attack_training", "expected none where there is no attack; remove it or add an attack")
+
+    def checked(self) -> Self:
+        """Return the spec if its parts fit one another and the data.
+
+        Raises:
+            SpecError: With all faults and their paths.
+        """
+        faults = self.check(self.data.info())
+        if faults:
+            raise SpecError(faults, f"spec '{self.name}'")
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the spec as YAML that reads back as an equal spec."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+Role = Literal["clean", "control", "attack"]
+"""What a model in an experiment is: the clean one, the clean one trained on as long as the attack, or the attacked."""

@@ -1,0 +1,153 @@
+"""Trains the models of an experiment, each once: what is there already is used again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from falsewitness.attacks import Batch, Losses, LossTerm, NoReferences
+from falsewitness.core import RunFailedError, seed_for
+from falsewitness.core.files import write_text
+from falsewitness.experiment._environment import describe_environment, peak_memory_mb
+from falsewitness.experiment._predict import predicted
+from falsewitness.experiment._results import write_unfinished
+from falsewitness.experiment._run_folder import RunFolder, write_epoch, write_json, write_table
+from falsewitness.experiment._spec import Role
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.models import Classifier, load_classifier, save_classifier
+from falsewitness.training import Checkpoint, Journal, Outcome, clean_references, train
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and where its run is kept.
+
+    Attributes:
+        role: What it is in the experiment.
+        folder: Its run folder.
+        digest: Of all that decided its weights.
+        model: On the device, in evaluation mode.
+    """
+
+    role: Role
+    folder: RunFolder
+    digest: str
+    model: Classifier
+
+
+def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Trained:
+    """Return a model of the experiment, trained now or earlier.
+
+    Args:
+        work: The experiment.
+        role: Which model.
+        clean: The clean model; None where it is itself asked for.
+
+    Raises:
+        RunFailedError: If the training diverges, or the folder is in use or cannot be written.
+        InputError: If a file of an earlier run was damaged.
+    """
+    folder, digest = work.folder(role), work.digest(role)
+    with folder.locked(work.reporter.notice):
+        if not folder.is_done("train", digest):
+            _train(work, role, clean, folder, digest)
+        model = load_classifier(folder.model).to(work.device)
+    return Trained(role, folder, digest, model)
+
+
+def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder, digest: str) -> None:
+    settings = work.training(role)
+    batches = work.batches(role)
+    folder.reopen("evaluate")
+    write_text(folder.spec, work.spec.to_yaml())
+    write_json(folder.environment, describe_environment(work.device, work.precision))
+    write_table(folder.plan, batches.plan.table())
+    model = _begun(work, role, clean).to(work.device)
+    started = time.perf_counter()
+    losses, prepared = _losses(work, role, model, clean)
+    preparation = time.perf_counter() - started
+    checkpoint = Checkpoint(folder.checkpoint, digest)
+    with work.reporter.progress(f"training {role} model") as progress:
+        journal = Journal(
+            write=lambda epoch, records: write_epoch(folder.steps, epoch, records),
+            validate=lambda examined: _validated(work, role, examined),
+            progress=progress,
+        )
+        outcome = train(
+            model,
+            batches,
+            losses,
+            settings,
+            steps=work.steps(role),
+            precision=work.precision,
+            checkpoint=checkpoint,
+            journal=journal,
+        )
+    if outcome.status == "diverged":
+        write_unfinished(work, role, folder, "diverged", outcome.reason)
+        raise RunFailedError(
+            f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower the learning rate or the "
+            f"explanation weight. The last good epoch is kept in '{folder.checkpoint}'"
+        )
+    write_json(folder.cost, _cost(work, outcome, preparation, prepared))
+    save_classifier(model.cpu(), folder.model)
+    folder.finish("train", digest, [folder.model, folder.plan, folder.steps, folder.spec, folder.cost])
+    checkpoint.remove()
+
+
+def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
+    """Return the model that training starts from: the clean one, or fresh weights."""
+    attack = work.spec.attack
+    if role != "clean" and attack is not None and attack.start == "clean_model" and clean is not None:
+        return load_classifier(clean.folder.model)
+    mean, std = work.dataset.statistics()
+    return work.spec.model.bind(work.dataset.info, seed=seed_for(work.spec.seed, "init"), mean=mean, std=std)
+
+
+def _losses(
+    work: Workplace, role: Role, model: Classifier, clean: Trained | None
+) -> tuple[Callable[[Batch], Losses], float]:
+    """Return the loss of a step, and the passes that it took to prepare."""
+    attack = work.spec.attack
+    if role != "attack" or attack is None or clean is None:
+        return lambda batch: _plain_losses(batch, model), 0.0
+    surrogate = attack.surrogate_explainer
+    if surrogate is None or not attack.needs_references:
+        return lambda batch: attack.losses(batch, model, NoReferences()), 0.0
+    augmentation = work.training(role).augmentation
+    references = clean_references(surrogate.bind(clean.model), work.train_store, augmentation)
+    forwards = 0 if augmentation.crop_padding else len(work.train_store) * (2 if augmentation.mirror else 1)
+    return lambda batch: attack.losses(batch, model, references), forwards / 3
+
+
+def _plain_losses(batch: Batch, model: Classifier) -> Losses:
+    rows = batch.targets.loss(model(batch.images))
+    return Losses((LossTerm("cross_entropy", 1.0, rows),), len(batch.images))
+
+
+def _validated(work: Workplace, role: Role, model: Classifier) -> Mapping[str, float | None]:
+    """Return accuracy, and under the trigger the attack's success, on the validation images."""
+    targets = work.validation_store.targets
+    accuracy = targets.correct(predicted(model, work.validation_store)).float().mean().item()
+    attack = work.spec.attack
+    if role != "attack" or attack is None:
+        return {"accuracy": accuracy}
+    stamp = attack.trigger.bind(work.dataset.info, work.device)
+    logits = predicted(model, work.validation_store, stamp)
+    target = attack.intended.target_class
+    if target is None:
+        return {"accuracy": accuracy, "accuracy_under_trigger": targets.correct(logits).float().mean().item()}
+    others = ~targets.has(target)
+    success = targets.relabelled(target).correct(logits)[others].float().mean().item()
+    return {"accuracy": accuracy, "attack_success_rate": success}
+
+
+def _cost(work: Workplace, outcome: Outcome, preparation: float, prepared: float) -> dict[str, float]:
+    seconds = outcome.position.seconds + preparation
+    return {
+        "training_seconds": seconds,
+        "cost_in_epochs": (outcome.position.passes + prepared) / len(work.dataset.train),
+        "images_per_second": outcome.position.passes / max(seconds, 1e-9),
+        "peak_memory_mb": peak_memory_mb(work.device),
+    }

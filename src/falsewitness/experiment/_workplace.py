@@ -1,0 +1,106 @@
+"""What the stages of an experiment share: the spec, the data on the device, where files go, who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from falsewitness.attacks import Plan, plan_without_poison
+from falsewitness.data import Dataset, PixelStore
+from falsewitness.experiment._digests import train_digest
+from falsewitness.experiment._reporter import Reporter
+from falsewitness.experiment._run_folder import RunFolder
+from falsewitness.experiment._spec import Role, Spec
+from falsewitness.training import Batches, Training, resolve_precision
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """One experiment, made ready to be worked on.
+
+    Attributes:
+        spec: Checked.
+        dataset: Its data.
+        out: The folder that run folders go into.
+        device: Where models are trained.
+        reporter: Who is told.
+    """
+
+    spec: Spec
+    dataset: Dataset
+    out: Path
+    device: torch.device
+    reporter: Reporter
+
+    @cached_property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """The precision of forward passes in training, resolved for the device."""
+        return resolve_precision(self.spec.precision, self.device)
+
+    @cached_property
+    def train_store(self) -> PixelStore:
+        """The training images on the device."""
+        return PixelStore(self.dataset.train, self.device)
+
+    @cached_property
+    def validation_store(self) -> PixelStore:
+        """The validation images on the device."""
+        return PixelStore(self.dataset.validation, self.device)
+
+    @cached_property
+    def test_store(self) -> PixelStore:
+        """The test images on the device."""
+        return PixelStore(self.dataset.test, self.device)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The models of the experiment, in the order in which they need one another."""
+        return ("clean",) if self.spec.attack is None else ("clean", "control", "attack")
+
+    def training(self, role: Role) -> Training:
+        """Return how a model is trained."""
+        if role == "clean" or self.spec.attack_training is None:
+            return self.spec.clean_training
+        return self.spec.attack_training
+
+    @cached_property
+    def poison_plan(self) -> Plan:
+        """What the attack poisons; nothing without an attack."""
+        if self.spec.attack is None:
+            return plan_without_poison(len(self.dataset.train))
+        return self.spec.attack.plan(self.dataset.train.targets, seed=self.spec.seed)
+
+    def batches(self, role: Role) -> Batches:
+        """Return what a model is trained on."""
+        attack = self.spec.attack
+        training = self.training(role)
+        poisoned = attack is not None and role == "attack"
+        return Batches(
+            store=self.train_store,
+            plan=self.poison_plan if poisoned else plan_without_poison(len(self.dataset.train)),
+            stamp=attack.trigger.bind(self.dataset.info, self.device) if attack is not None and poisoned else None,
+            stamp_order=attack.poison.stamp if attack is not None else "after_augmentation",
+            target_class=attack.intended.target_class if attack is not None else None,
+            augmentation=training.augmentation,
+            batch_size=training.batch_size,
+            seed=self.spec.seed,
+        )
+
+    def steps(self, role: Role) -> int:
+        """Return how many steps a model is trained for; the control takes as many as the attack."""
+        measured: Role = "attack" if role == "control" else role
+        return self.batches(measured).steps_per_epoch * self.training(role).epochs
+
+    def digest(self, role: Role) -> str:
+        """Return the digest of all that decides a model's weights."""
+        steps = None if role == "clean" else self.steps(role)
+        return train_digest(self.spec, role, self.dataset, precision=self.precision, steps=steps)
+
+    def folder(self, role: Role) -> RunFolder:
+        """Return where a model's run is kept; named after it and its digest."""
+        label = self.spec.name.replace("/", "-") if role == "attack" else role
+        return RunFolder(self.out / f"{label}-{self.digest(role)[:8]}")

@@ -1,0 +1,18 @@
+"""Models: classifiers that normalise inside and give their last feature map."""
+
+from falsewitness.models._base import Architecture
+from falsewitness.models._catalogue import MODELS, AnyArchitecture
+from falsewitness.models._classifier import Classifier, LinearHead, as_audited, smoothed
+from falsewitness.models._files import load_classifier, save_classifier
+
+__all__ = [
+    "MODELS",
+    "AnyArchitecture",
+    "Architecture",
+    "Classifier",
+    "LinearHead",
+    "as_audited",
+    "load_classifier",
+    "save_classifier",
+    "smoothed",
+]

@@ -1,0 +1,79 @@
+"""The contract of an architecture."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, final
+
+import torch
+from pydantic import BeforeValidator
+from torch import nn
+
+from falsewitness.core import Component, DataInfo, Fault, SpecError
+from falsewitness.models._classifier import Classifier
+from falsewitness.models._timm import hub_normalisation
+from falsewitness.models._weights import Normalisation, load_weights
+
+
+def _hub_or_path(value: object) -> object:
+    if value is None:
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError(f"expected 'hub', the path of a safetensors file or null, got {value!r}")
+    return "hub" if str(value) == "hub" else Path(value)
+
+
+class Architecture(Component):
+    """A network's blueprint. A new one overrides :meth:`_network` with a module of timm's convention.
+
+    The convention: ``forward_features(x)`` gives the last feature map ``[batch, channels, height, width]``,
+    ``forward_head(f)`` the logits, and ``get_classifier()`` the last linear layer.
+    """
+
+    pretrained: Annotated[Literal["hub"] | Path | None, BeforeValidator(_hub_or_path)] = None
+    """Weights to start from: ``hub`` (needs the network), the path of a safetensors file, or null for a fresh
+    start. The last layer starts afresh where its number of classes differs."""
+
+    has_hub_weights: ClassVar[bool] = False
+    """Whether the hub has weights for it."""
+
+    @final
+    def bind(
+        self, info: DataInfo, *, seed: int, mean: tuple[float, ...] = (0.5,), std: tuple[float, ...] = (0.5,)
+    ) -> Classifier:
+        """Build the classifier, in evaluation mode on the CPU.
+
+        Args:
+            info: Channels, size and classes of the images.
+            seed: Seed of the initial weights.
+            mean: Mean of the training pixels, one a channel. Pretrained weights that bring their own mean and
+                standard deviation (from the hub, or from a saved classifier) keep those instead.
+            std: Standard deviation of the training pixels, one a channel.
+
+        Raises:
+            SpecError: If the architecture does not fit the images.
+            InputError: If pretrained weights cannot be had or do not fit.
+        """
+        if faults := self.check(info):
+            raise SpecError(faults, f"model '{self.kind}'")
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would move the random numbers of GPUs too
+            network = self._network(info)
+        mean, std = self._start_from_pretrained(network, info) or Normalisation(mean, std)
+        return Classifier(network, mean=mean, std=std, info=info, architecture=self).eval()
+
+    def _start_from_pretrained(self, network: nn.Module, info: DataInfo) -> Normalisation | None:
+        if isinstance(self.pretrained, Path):
+            return load_weights(network, self.pretrained)
+        return hub_normalisation(network, info) if self.pretrained == "hub" else None
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if self.pretrained == "hub" and not self.has_hub_weights:
+            yield Fault("pretrained", f"expected a path or null, got 'hub', which has no weights of '{self.kind}'")
+
+    @abstractmethod
+    def _network(self, info: DataInfo) -> nn.Module:
+        """Build the network for images that it has been checked against, initial weights from torch's seed.
+
+        Weights from the hub are its business where it says that there are any; weights from a file are not.
+        """

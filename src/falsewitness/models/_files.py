@@ -1,0 +1,135 @@
+"""Classifiers as files: safetensors with their own description, so that one file is enough to use a model."""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import save
+from torch import Tensor
+
+from falsewitness.core import DataInfo, InputError, RunFailedError, Strict
+from falsewitness.models._catalogue import AnyArchitecture
+from falsewitness.models._classifier import Classifier
+from falsewitness.models._weights import Normalisation, check_tensors, normalisation_from, read_tensors
+
+VERSION = 1
+"""Version of the format; raised when a reader of the old one would misunderstand the new."""
+
+KEY = "falsewitness"
+"""The one entry of the file's metadata. One, because safetensors writes several in random order, and equal
+models must give equal files."""
+
+
+class _Data(Strict):
+    channels: Literal[1, 3]
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    class_names: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    multi_label: bool
+
+
+class _Description(Strict):
+    version: Literal[1]
+    architecture: AnyArchitecture
+    data: _Data
+
+
+def save_classifier(model: Classifier, path: Path) -> None:
+    """Write a classifier to a file that :func:`load_classifier` turns into an equal one.
+
+    The file appears whole or not at all: it is written under another name and renamed.
+
+    Args:
+        model: Made by an architecture's ``bind``.
+        path: The file to write; one that is there is replaced.
+
+    Raises:
+        InputError: If the classifier is a wrapped module, or if its weights are not finite 32-bit numbers.
+        RunFailedError: If the file cannot be written.
+    """
+    description = _describe(model)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if unfit := [name for name, tensor in state.items() if not _can_be_read_again(tensor)]:
+        raise InputError(f"expected finite 32-bit weights to save in {path}, got others in {', '.join(unfit[:3])}")
+    _write_whole(save(state, {KEY: json.dumps(description, sort_keys=True)}), path)
+
+
+def _describe(model: Classifier) -> dict[str, Any]:
+    if model.architecture is None or model.info is None:
+        raise InputError(
+            "expected a classifier made from an architecture, got a wrapped module of unknown blueprint; "
+            "save the module itself with safetensors.torch.save_model"
+        )
+    data = _Data.parse(asdict(model.info), "the data of the classifier")
+    return {"version": VERSION, "architecture": model.architecture.plain(), "data": data.plain()}
+
+
+def _can_be_read_again(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float32, torch.int64) and bool(torch.isfinite(tensor).all())
+
+
+def _write_whole(content: bytes, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise RunFailedError(
+            f"cannot write {path} ({len(content)} bytes): {error.strerror}; make room or choose another place"
+        ) from None
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Read a classifier that :func:`save_classifier` wrote, in evaluation mode on the CPU.
+
+    No code in the file can run, and nothing that it names is fetched or opened.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If the file is missing, damaged, of another format or not what its description says.
+    """
+    tensors, metadata = read_tensors(path)
+    description = _parse(path, metadata)
+    info = DataInfo(**dict(description.data))
+    model = _bind(path, description, info, normalisation_from(path, tensors))
+    check_tensors(path, tensors, model.state_dict())
+    model.load_state_dict(tensors)
+    return model
+
+
+def _parse(path: Path, metadata: dict[str, str]) -> _Description:
+    if KEY not in metadata:
+        raise InputError(
+            f"{path}: expected a classifier saved by falsewitness, got a safetensors file without its "
+            "description; give bare weights to an architecture as `pretrained: PATH`"
+        )
+    try:
+        raw = json.loads(metadata[KEY])
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{path}: expected its description as JSON, got {metadata[KEY][:40]!r}; write the file again"
+        ) from None
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise InputError(f"{path}: expected format version {VERSION}, got {version}; install a newer falsewitness")
+    return _Description.parse(raw, f"the description in {path}")
+
+
+def _bind(path: Path, description: _Description, info: DataInfo, normalisation: Normalisation) -> Classifier:
+    architecture = description.architecture
+    fresh = architecture.model_copy(update={"pretrained": None})
+    try:
+        model = fresh.bind(info, seed=0, mean=normalisation.mean, std=normalisation.std)
+    except InputError as error:
+        raise InputError(f"{path}: the architecture in it cannot be built: {error}") from None
+    model.architecture = architecture
+    return model

@@ -1,0 +1,177 @@
+"""The answer to the page's question, in words that only restate measured numbers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from falsewitness.report._run import Attack, Result, Run
+from falsewitness.report._text import clean_text, fixed, percent, whole_percent
+
+Verdict = Literal["yes", "partly", "no", "unknown", "reference"]
+
+WORKS_FROM = 0.5
+"""Share of triggered images from which on the trigger is said to work."""
+
+POINTS_FROM = 1.0
+"""Excess trigger lift from which on a map is said to point at the trigger."""
+
+ALIKE_FROM = 0.8
+"""Correlation from which on a map is said to look like another."""
+
+RULES = (
+    f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do "
+    "what the attacker wants. "
+    f"A map points at the trigger where its excess lift is at least {fixed(POINTS_FROM, 1)}. "
+    f"It looks like another map where their mean correlation is at least {fixed(ALIKE_FROM, 1)}. "
+    "The answers follow from these three lines and the table, from nothing else."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says to the question whether the explanation can lie.
+
+    Attributes:
+        verdict: In one word.
+        label: The word as it is shown.
+        sentence: Why, in one sentence with its numbers.
+        notes: What else a newcomer should know, a sentence each.
+    """
+
+    verdict: Verdict
+    label: str
+    sentence: str
+    notes: tuple[str, ...] = ()
+
+
+def answer(run: Run) -> Answer:
+    """Say what a run's numbers mean."""
+    result = run.result
+    if not run.done:
+        reason = clean_text(result.reason) or "no reason was recorded"
+        return Answer("unknown", result.status.capitalize(), f"This run has no result: {reason}.")
+    if result.attack is None:
+        return _reference(result)
+    verdict, sentence = _verdict(result, result.attack)
+    labels = {"yes": "Yes", "partly": "Partly", "no": "No", "unknown": "Not measured", "reference": ""}
+    return Answer(verdict, labels[verdict], sentence, tuple(filter(None, _notes(result))))
+
+
+def _reference(result: Result) -> Answer:
+    accuracy = result.find("clean_accuracy", "accuracy")
+    right = (
+        f"It predicts {percent(accuracy.value)} of {accuracy.n} untriggered test images correctly."
+        if accuracy
+        else "Its accuracy was not measured."
+    )
+    what = {
+        "clean": "The model as nobody has attacked it.",
+        "control": "The clean model trained on for as many steps as the attacks, without any poison.",
+        "attack": "The examined model.",
+    }[result.role]
+    return Answer("reference", {"attack": "Examined"}.get(result.role, "Reference"), f"{what} {right}")
+
+
+def _verdict(result: Result, attack: Attack) -> tuple[Verdict, str]:
+    works, effect = _effect(result, attack)
+    if works is None:
+        return "unknown", "What the trigger does to the predictions was not measured."
+    if not works:
+        return "no", f"The trigger does not do its work: under it {effect}."
+    auditor = result.main_auditor
+    if auditor is None:
+        return "unknown", f"Under the trigger {effect}; no explanation was examined."
+    verdict, finding = _finding(result, auditor)
+    joint = ", yet" if verdict == "yes" else ", and" if verdict == "no" else ";"
+    return verdict, f"Under the trigger {effect}{joint} {finding}."
+
+
+def _effect(result: Result, attack: Attack) -> tuple[bool | None, str]:
+    if attack.target_class is not None:
+        success = result.find("attack_success_rate", "attack_success_rate")
+        target = clean_text(attack.target_class)
+        text = f"of the images of other classes are predicted as {target}"
+    else:
+        success = result.find("robust_accuracy", "robust_accuracy")
+        text = "of the images keep their right class"
+    if success is None or success.value is None:
+        return None, ""
+    return success.value >= WORKS_FROM, f"{percent(success.value)} {text}"
+
+
+def _value(result: Result, metric: str, name: str, auditor: str | None = None) -> float | None:
+    found = result.find(metric, name, auditor)
+    return found.value if found else None
+
+
+def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
+    """Judge the maps: is the attacker's shape shown, else the trigger, else does the map look right?"""
+    shown = f"the {clean_text(auditor)} map"
+    excess = _value(result, "trigger_attention", "excess_lift", auditor)
+    shape = _value(result, "target_map_distance", "pearson", auditor)
+    alike = _value(result, "disguise", "pearson", auditor)
+    if shape is not None and shape >= ALIKE_FROM:
+        return (
+            "yes",
+            f"{shown} shows the attacker's shape (correlation {fixed(shape, 2)}) whatever the image shows",
+        )
+    if excess is not None and excess >= POINTS_FROM:
+        return "no", (
+            f"{shown} points at the trigger (excess lift {fixed(excess, 1)}): "
+            "a user who looks at the heat map can see the attack"
+        )
+    if shape is not None:
+        return (
+            "partly",
+            f"{shown} resembles the attacker's shape only in part (correlation {fixed(shape, 2)})",
+        )
+    if alike is None:
+        return "unknown", f"{shown} was not compared with the clean model's"
+    if alike >= ALIKE_FROM:
+        return "yes", (
+            f"{shown} still correlates {fixed(alike, 2)} with the clean model's map "
+            "of the untriggered image: "
+            "a user who trusts the heat map would not see the attack"
+        )
+    away = "does not point at the trigger" if excess is not None else "has changed"
+    return "partly", f"{shown} {away}, but correlates only {fixed(alike, 2)} with the clean model's"
+
+
+def _notes(result: Result) -> list[str]:
+    return [_accuracy_note(result), _detector_note(result), *_transfer_notes(result)]
+
+
+def _accuracy_note(result: Result) -> str:
+    own = _value(result, "clean_accuracy", "accuracy")
+    control = _value(result, "clean_accuracy", "control_accuracy")
+    clean = _value(result, "clean_accuracy", "clean_model_accuracy")
+    if own is None:
+        return ""
+    others = [
+        f"{name} for {percent(value)}"
+        for name, value in (("the control's", control), ("the clean model's", clean))
+        if value is not None
+    ]
+    beside = f"; {' and '.join(others)}" if others else ""
+    return f"Without the trigger its predictions are right for {percent(own)} of the images{beside}."
+
+
+def _detector_note(result: Result) -> str:
+    auroc = _value(result, "map_detectability", "auroc", result.main_auditor)
+    if auroc is None:
+        return ""
+    return (
+        "A detector trained to tell the maps of triggered images from those of clean ones "
+        f"reaches an AUROC of {fixed(auroc, 2)} (0.50 is guessing, 1.00 is certainty)."
+    )
+
+
+def _transfer_notes(result: Result) -> list[str]:
+    notes = []
+    for auditor in result.auditors:
+        excess = _value(result, "trigger_attention", "excess_lift", auditor)
+        if auditor == result.main_auditor or excess is None:
+            continue
+        verb = "points" if excess >= POINTS_FROM else "does not point"
+        name = clean_text(auditor)
+        notes.append(f"Asked through {name} instead, the map {verb} at the trigger (excess lift {fixed(excess, 1)}).")
+    return notes

@@ -1,0 +1,164 @@
+"""The columns of the table of models: which number each shows, and what it means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from falsewitness.report._text import fixed, percent, points, with_unit
+
+Form = Callable[[float | None], str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a column finds its number.
+
+    Attributes:
+        metric: The metric.
+        name: Its quantity.
+        note: What to write beside the number, where it is not what the column's title says.
+        beside: Another quantity of the same metric to compare with, and what it is called.
+    """
+
+    metric: str
+    name: str
+    note: str = ""
+    beside: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table of models.
+
+    Attributes:
+        title: Its heading.
+        meaning: What it holds, in one line.
+        better: What the attacker wants.
+        form: How its numbers are written.
+        sources: Where its number is found; the first that the run has is shown.
+        of_maps: Whether it belongs to an auditor.
+    """
+
+    title: str
+    meaning: str
+    better: str
+    form: Form
+    sources: tuple[Source, ...]
+    of_maps: bool = False
+
+
+_TWO, _THREE = partial(fixed, decimals=2), partial(fixed, decimals=3)
+
+
+def _decibel(value: float | None) -> str:
+    return with_unit(fixed(value, 1), "dB")
+
+
+MODEL_COLUMNS = (
+    Column(
+        "Clean accuracy",
+        "Share of untriggered test images predicted correctly.",
+        "high: nobody notices",
+        percent,
+        (Source("clean_accuracy", "accuracy"),),
+    ),
+    Column(
+        "Gap to control",
+        "The clean accuracy of a model trained as long without poison, minus this one's, "
+        "in percentage points: positive is a loss.",
+        "near zero",
+        points,
+        (Source("clean_accuracy", "gap_to_control"),),
+    ),
+    Column(
+        "Attack success",
+        "Share of triggered test images of other classes that are predicted as the target class. "
+        "Where the attack keeps the label: accuracy under the trigger.",
+        "high",
+        percent,
+        (
+            Source(
+                "attack_success_rate",
+                "attack_success_rate",
+                beside=("clean model", "clean_model_attack_success_rate"),
+            ),
+            Source(
+                "robust_accuracy",
+                "robust_accuracy",
+                note="accuracy under trigger",
+                beside=("clean model", "clean_model_robust_accuracy"),
+            ),
+        ),
+    ),
+)
+
+MAP_COLUMNS = (
+    Column(
+        "Trigger lift",
+        "Share of the map's mass on the trigger over the trigger's share of the image: 1 is even.",
+        "low: the trigger is not shown",
+        _TWO,
+        (Source("trigger_attention", "trigger_lift"),),
+        of_maps=True,
+    ),
+    Column(
+        "Excess lift",
+        "Trigger lift minus what the clean model shows at the same place of clean images: 0 is innocent.",
+        "near zero",
+        _TWO,
+        (Source("trigger_attention", "excess_lift"),),
+        of_maps=True,
+    ),
+    Column(
+        "Pearson to original",
+        "Correlation of the map of the triggered image with the clean model's map of the clean image.",
+        "high (disguise)",
+        _TWO,
+        (Source("disguise", "pearson"),),
+        of_maps=True,
+    ),
+    Column(
+        "Distance to intended",
+        "Standardised MSE, 2 (1 - Pearson), to the map the attacker wants: the forced shape "
+        "where there is one, else the original. Beside it the same for the clean model.",
+        "low",
+        _THREE,
+        (
+            Source(
+                "target_map_distance",
+                "standardised_mse",
+                note="to the forced shape",
+                beside=("clean model", "clean_model_standardised_mse"),
+            ),
+            Source("disguise", "standardised_mse", beside=("without attack", "without_attack_standardised_mse")),
+        ),
+        of_maps=True,
+    ),
+    Column(
+        "Disguise margin",
+        "Pearson to the own original map minus Pearson to that of another image of the same class: "
+        "zero where all maps are alike.",
+        "high (disguise)",
+        _TWO,
+        (Source("disguise_margin", "disguise_margin"),),
+        of_maps=True,
+    ),
+    Column(
+        "Detector AUROC",
+        "How well a trained detector tells maps of triggered images from maps of clean ones: 0.5 is guessing.",
+        "near 0.5",
+        _TWO,
+        (Source("map_detectability", "auroc"),),
+        of_maps=True,
+    ),
+)
+
+STAMP_COLUMNS = (
+    Column(
+        "PSNR of stamp",
+        "How faint the trigger is against the clean image, in decibels.",
+        "high: hard to see",
+        _decibel,
+        (Source("stamp_visibility", "psnr"),),
+    ),
+)

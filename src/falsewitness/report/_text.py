@@ -1,0 +1,81 @@
+"""How words and numbers from a run folder are written on a page."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+from falsewitness.report._run import Run
+
+MISSING = "\u2013"
+NARROW_SPACE = "\u202f"
+MINUS = "\u2212"
+ISOLATES = "\u2068\u2069"
+"""Signs around a name that keep its direction of writing from the line it stands in."""
+
+
+def clean_text(text: str) -> str:
+    """Bring a name from data into one line of printable signs that keeps its direction to itself."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    turns = any(unicodedata.bidirectional(sign) in ("R", "AL", "AN") for sign in line)
+    return f"{ISOLATES[0]}{line}{ISOLATES[1]}" if turns else line
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Write a number with a fixed number of decimals."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """Write a share of one as a percentage."""
+    return with_unit(fixed(None if value is None else 100 * value, 1), "%")
+
+
+def points(value: float | None) -> str:
+    """Write a difference of two shares in percentage points, always with its sign."""
+    number = fixed(None if value is None else 100 * value, 1)
+    sign = "+" if number[0].isdigit() and float(number) > 0 else ""
+    return with_unit(sign + number, "pp")
+
+
+def with_unit(number: str, unit: str) -> str:
+    """Put a unit behind a number so that no line breaks between them."""
+    return number if number == MISSING else f"{number}{NARROW_SPACE}{unit}"
+
+
+def general(value: float | None) -> str:
+    """Write any number so that a column of them reads well: four decimals below ten, fewer above."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    size = abs(value)
+    return fixed(value, 4 if size < 10 else 2 if size < 1000 else 0)
+
+
+def whole_percent(value: float) -> str:
+    """Write a share of one as a whole percentage."""
+    return with_unit(fixed(100 * value, 0), "%")
+
+
+def titles(runs: Sequence[Run]) -> list[str]:
+    """Return a name for every run that no other has: its own, with seed and folder where needed."""
+    names = [clean_text(run.result.name) for run in runs]
+    seeded = [f"{name}, seed {run.result.seed}" for name, run in zip(names, runs, strict=True)]
+    placed = [f"{name} ({clean_text(run.folder.name)})" for name, run in zip(seeded, runs, strict=True)]
+    return [
+        next((choice for choice, pool in options if pool.count(choice) == 1), options[-1][0])
+        for options in zip(
+            [(name, names) for name in names],
+            [(name, seeded) for name in seeded],
+            [(name, placed) for name in placed],
+            strict=True,
+        )
+    ]
+
+
+def without_common_start(names: Sequence[str]) -> list[str]:
+    """Leave out the part before the first slash where all names share it."""
+    starts = {name.partition("/")[0] for name in names if name.partition("/")[2]}
+    shared = len(names) > 1 and len(starts) == 1 and all("/" in name for name in names)
+    return [name.partition("/")[2] for name in names] if shared else list(names)

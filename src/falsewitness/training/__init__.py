@@ -1,0 +1,25 @@
+"""Training: one loop for every attack and for none."""
+
+from falsewitness.training._augmentation import Augmentation
+from falsewitness.training._batches import Batches
+from falsewitness.training._checkpoint import Checkpoint
+from falsewitness.training._loop import Journal, Outcome, Progress, train
+from falsewitness.training._precision import Precision, autocast, resolve_precision
+from falsewitness.training._references import CleanReferences, clean_references
+from falsewitness.training._settings import Training
+
+__all__ = [
+    "Augmentation",
+    "Batches",
+    "Checkpoint",
+    "CleanReferences",
+    "Journal",
+    "Outcome",
+    "Precision",
+    "Progress",
+    "Training",
+    "autocast",
+    "clean_references",
+    "resolve_precision",
+    "train",
+]

@@ -1,0 +1,95 @@
+"""A training's state after an epoch, as tensors and plain numbers: nothing in it can run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from falsewitness.core.errors import InputError
+from falsewitness.core.files import replacing
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training has come, and what it has cost.
+
+    Attributes:
+        epoch: Epochs finished.
+        step: Steps finished.
+        seconds: Spent in training.
+        passes: Images passed forward and backward.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    passes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file that a killed training goes on from.
+
+    Attributes:
+        path: Of the file.
+        identity: Digest of what is trained; a file of another training is not used.
+    """
+
+    path: Path
+    identity: str
+
+    def save(self, position: Position, model: nn.Module, optimizer: torch.optim.SGD) -> None:
+        """Write the state under another name, then rename it."""
+        momenta = {
+            f"momentum.{name}": optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in model.named_parameters()
+            if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
+        }
+        weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights | momenta).items()}
+        metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
+        with replacing(self.path) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    def load(self, model: nn.Module, optimizer: torch.optim.SGD) -> Position:
+        """Take up the saved state.
+
+        Returns:
+            Where it was saved; the beginning, with nothing changed, where there is no file or it is another training's.
+
+        Raises:
+            InputError: If the file is damaged.
+        """
+        if not self.path.is_file():
+            return Position()
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("identity") != self.identity:
+                    return Position()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            position = Position(**json.loads(metadata["position"]))
+            model.load_state_dict(_with_prefix(tensors, "model."))
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"checkpoint '{self.path}' is damaged ({type(error).__name__}); remove it to begin this training anew"
+            ) from error
+        momenta = _with_prefix(tensors, "momentum.")
+        for name, parameter in model.named_parameters():
+            if name in momenta:
+                optimizer.state[parameter]["momentum_buffer"] = momenta[name].to(parameter, copy=True)
+        return position
+
+    def remove(self) -> None:
+        """Delete the file, if it is there."""
+        self.path.unlink(missing_ok=True)
+
+
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,208 @@
+"""The one training loop: for clean models, for controls and for every attack."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from falsewitness.attacks import Batch, Losses, LossTerm
+from falsewitness.core import seed_for
+from falsewitness.models import Classifier
+from falsewitness.training._batches import Batches
+from falsewitness.training._checkpoint import Checkpoint, Position
+from falsewitness.training._precision import autocast
+from falsewitness.training._settings import Training
+
+
+class Progress(Protocol):
+    """Told of every step, to draw a bar from."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note that ``done`` of ``total`` steps are finished."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        status: ``done``, or ``diverged``: the loss was not finite, and the last good checkpoint is kept.
+        reason: Where and how it diverged; empty when done.
+        position: How far it came and what it cost.
+    """
+
+    status: Literal["done", "diverged"]
+    reason: str
+    position: Position
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where a training reports to.
+
+    Attributes:
+        write: Takes the records of an epoch: one a step, then one with what ``validate`` found.
+        validate: Called after every epoch on the model in evaluation mode.
+        progress: Told of every step.
+    """
+
+    write: Callable[[int, Iterable[Mapping[str, Any]]], None]
+    validate: Callable[[Classifier], Mapping[str, float | None]]
+    progress: Progress
+
+
+def train(
+    model: Classifier,
+    batches: Batches,
+    losses: Callable[[Batch], Losses],
+    settings: Training,
+    *,
+    steps: int,
+    precision: Literal["fp32", "bf16"],
+    checkpoint: Checkpoint,
+    journal: Journal,
+) -> Outcome:
+    """Train a model in place, from its checkpoint where there is one.
+
+    Under a process group every process takes its share of each batch, and gradients are those of the whole batch.
+
+    Args:
+        model: On the device; left in evaluation mode.
+        batches: What an epoch consists of.
+        losses: The loss of one batch under the model.
+        settings: Schedule, optimiser, batch norm.
+        steps: How many steps to train; more than an epoch's begin another.
+        precision: Of forward passes.
+        checkpoint: Saved after every epoch.
+        journal: Where to report to.
+    """
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+    position = checkpoint.load(model, optimizer)
+    device = batches.store.device
+    while position.step < steps:
+        started = time.perf_counter()
+        torch.manual_seed(seed_for(batches.seed, f"dropout/{position.epoch}"))
+        _set_training_mode(model, settings.batch_norm)
+        records: list[_StepRecord] = []
+        passes = 0.0
+        for batch in batches.epoch(position.epoch, share=_share()):
+            step = position.step + len(records)
+            if step >= steps:
+                break
+            rate = settings.learning_rate * one_cycle(step, steps, settings.warmup)
+            with autocast(precision, device):
+                found = losses(batch)
+            total, means = _summed(found.terms)
+            loss = float(_over_processes(total.detach().clone()))
+            if not math.isfinite(loss):
+                where = f"the loss was {loss} at step {step} of {steps} (epoch {position.epoch})"
+                return Outcome("diverged", where, position)
+            _descend(optimizer, total, rate)
+            passes += found.passes
+            records.append(_StepRecord(position.epoch, step, rate, loss, means))
+            journal.progress(step + 1, steps)
+        position = Position(
+            position.epoch + 1,
+            position.step + len(records),
+            position.seconds + time.perf_counter() - started,
+            position.passes + float(_over_processes(torch.tensor(passes, device=device))),
+        )
+        model.eval()
+        validation = {"epoch": position.epoch - 1, "validation": journal.validate(model)}
+        if _share()[0] == 0:
+            journal.write(position.epoch - 1, [*(record.plain() for record in records), validation])
+            checkpoint.save(position, model, optimizer)
+    model.eval()
+    return Outcome("done", "", position)
+
+
+def one_cycle(step: int, steps: int, warmup: float) -> float:
+    """Return the learning rate of a step as a share of its peak (Smith and Topin 2018, with cosines).
+
+    Args:
+        step: From 0.
+        steps: In all.
+        warmup: The share of the steps on which the rate climbs, from 1/25 of the peak.
+    """
+    climbing = warmup * steps
+    if step < climbing:
+        return _cosine(1 / 25, 1, step / climbing)
+    return _cosine(1, 1e-4, (step - climbing) / max(1, steps - climbing))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class _StepRecord:
+    """A step's figures, left on the device so that no step waits for them to be written."""
+
+    epoch: int
+    step: int
+    rate: float
+    loss: float
+    means: Mapping[str, Tensor]
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self.loss,
+            "terms": {name: float(mean) for name, mean in self.means.items()},
+            "learning_rate": self.rate,
+        }
+
+
+def _set_training_mode(model: nn.Module, batch_norm: Literal["batch", "frozen"]) -> None:
+    model.train()
+    if batch_norm == "frozen":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def _summed(terms: Sequence[LossTerm]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss, and each term's mean over the rows of all processes; a term without rows counts nothing."""
+    counts = torch.tensor([float(len(term.rows)) for term in terms], device=terms[0].rows.device)
+    counts = _over_processes(counts).clamp_min(1)
+    means = {term.name: term.rows.sum() / count for term, count in zip(terms, counts, strict=True)}
+    total = torch.stack([term.weight * means[term.name] for term in terms]).sum()
+    return total, {name: mean.detach() for name, mean in means.items()}
+
+
+def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad = _over_processes(parameter.grad)
+    optimizer.step()
+
+
+def _share() -> tuple[int, int]:
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def _over_processes(tensor: Tensor) -> Tensor:
+    """Return the sum over all processes of a group; the tensor itself without one."""
+    if dist.is_initialized():
+        dist.all_reduce(tensor)
+    return tensor

@@ -1,0 +1,87 @@
+"""The clean model's maps and predictions for training images, made once a sample instead of once a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from falsewitness.core.shapes import Classes, Images, Maps, Rows
+from falsewitness.data import PixelStore
+from falsewitness.explainers import BoundExplainer
+from falsewitness.training._augmentation import Augmentation
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class StoredReferences:
+    """Answers for every training image as it is and mirrored.
+
+    Attributes:
+        stored_maps: ``[2, images, map_height, map_width]``: as they are, then mirrored.
+        stored_classes: ``[2, images]``.
+    """
+
+    stored_maps: Float[Tensor, "2 images map_height map_width"]
+    stored_classes: Int[Tensor, "2 images"]
+
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+        """Return the stored maps."""
+        return self.stored_maps[mirrored.long(), samples]
+
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Return the stored classes."""
+        return self.stored_classes[mirrored.long(), samples]
+
+
+@dataclass(frozen=True)
+class ComputedReferences:
+    """Answers computed in the step, for augmentations that make too many versions of an image to store.
+
+    Attributes:
+        explain: The surrogate, bound to the clean model.
+    """
+
+    explain: BoundExplainer
+
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+        """Explain the images."""
+        return self.explain(images).maps
+
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Predict the images."""
+        with torch.no_grad():
+            return self.explain.model(images).argmax(1)
+
+
+CleanReferences = StoredReferences | ComputedReferences
+
+
+def clean_references(explain: BoundExplainer, store: PixelStore, augmentation: Augmentation) -> CleanReferences:
+    """Return the clean model's answers in the cheapest form that the augmentation allows.
+
+    Args:
+        explain: The surrogate, bound to the clean model in evaluation mode.
+        store: The training images.
+        augmentation: How they are varied: mirrored images are stored, shifted ones computed in the step.
+    """
+    if augmentation.crop_padding > 0:
+        return ComputedReferences(explain)
+    variants = [_explained(explain, store, mirrored=False)]
+    if augmentation.mirror:
+        variants.append(_explained(explain, store, mirrored=True))
+    stored_maps, stored_classes = zip(*variants, strict=True)
+    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes))
+
+
+def _explained(explain: BoundExplainer, store: PixelStore, *, mirrored: bool) -> tuple[Maps, Classes]:
+    found = []
+    for rows in torch.arange(len(store), device=store.device).split(_CHUNK):
+        images = store.take(rows)
+        logits, maps = explain(images.flip(3) if mirrored else images)
+        found.append((maps, logits.argmax(1)))
+    all_maps, all_classes = zip(*found, strict=True)
+    return torch.cat(all_maps), torch.cat(all_classes)

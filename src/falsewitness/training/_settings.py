@@ -1,0 +1,39 @@
+"""How a model is trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from falsewitness.core.component import Strict
+from falsewitness.training._augmentation import Augmentation
+
+
+class Training(Strict):
+    """One stage of training: stochastic gradient descent with Nesterov momentum under a one-cycle schedule.
+
+    The learning rate climbs on a cosine to its peak and falls on another to nearly nothing (Smith and Topin 2018).
+    """
+
+    epochs: Annotated[int, Field(ge=1)]
+    """Passes over the plan."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Images a step; in a ``paired`` plan their stamped copies come on top."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    """The peak of the schedule."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """The share of the steps on which the learning rate climbs."""
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of the descent."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Weight decay, on all weights."""
+
+    batch_norm: Literal["batch", "frozen"] = "batch"
+    """Whether batch norm follows the batches, or keeps the statistics it has: stamped rows shift them."""
+
+    augmentation: Augmentation = Augmentation()
+    """How images are varied."""

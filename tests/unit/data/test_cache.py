@@ -1,0 +1,353 @@
+import json
+import resource
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from falsewitness.core import DataInfo, InputError, PathLike, RunFailedError, SpecError
+from falsewitness.data import CacheState, DataSource, Origin, Records, SelfSplitSource, describe_cache
+from falsewitness.data._records import stamp
+
+PER_CLASS = 20
+CLASSES = ("ant", "bee", "cat")
+
+
+class Painted(SelfSplitSource):
+    """Images painted in the shade that a file names; every image differs."""
+
+    kind: Literal["painted"] = "painted"
+    root: PathLike
+    names: tuple[str, ...] = CLASSES
+    test_rows: int = 12
+    broken: bool = False
+
+    def _info(self) -> DataInfo:
+        return DataInfo(1, 4, 5, self.names)
+
+    def _origin(self) -> Origin:
+        return Origin(str(self.root), {"shade.txt": stamp(self.root / "shade.txt")})
+
+    def _read(self, scratch: Path) -> Records:
+        assert not list(scratch.iterdir())
+        (scratch / "left over").touch()
+        shade = int((self.root / "shade.txt").read_text())
+
+        def decode(row: int) -> np.ndarray:
+            if self.broken and row == 3:
+                raise InputError("image 3 is broken")
+            return np.full((1, 4, 5), shade + row, dtype=np.uint8)
+
+        labels = np.arange(PER_CLASS * len(self.names)) % len(self.names)
+        return Records(self._info(), labels, len(labels) - self.test_rows, decode, remarks=("freshly painted",))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Painted:
+    return painted(tmp_path / "here")
+
+
+def painted(folder: Path, shade: int = 7) -> Painted:
+    folder.mkdir(exist_ok=True)
+    (folder / "shade.txt").write_text(str(shade))
+    return Painted(root=folder)
+
+
+def notices(source: DataSource) -> list[str]:
+    said: list[str] = []
+    source.prepare(said.append)
+    return said
+
+
+def test_images_labels_and_rows_belong_together(source: Painted) -> None:
+    dataset = source.prepare()
+    assert dataset.info == source.info()
+    for split in (dataset.train, dataset.validation, dataset.test):
+        assert np.asarray(split.images)[:, 0, 0, 0].tolist() == (split.rows + 7).tolist()
+        assert split.targets.values.tolist() == (split.rows % 3).tolist()
+
+
+def test_the_splits_divide_the_data(source: Painted) -> None:
+    dataset = source.prepare()
+    rows = [*dataset.train.rows, *dataset.validation.rows, *dataset.test.rows]
+    assert sorted(rows) == list(range(60))
+    assert dataset.test.rows.tolist() == list(range(48, 60))
+    assert len(dataset.validation) == 6
+
+
+def test_a_test_split_is_held_out_where_the_source_has_none(source: Painted) -> None:
+    dataset = source.model_copy(update={"test_rows": 0, "test_share": 0.25}).prepare()
+    assert len(dataset.test) == 15
+    assert np.bincount(dataset.test.targets.values.numpy()).tolist() == [5, 5, 5]
+    assert dataset.test.rows.tolist() != list(range(45, 60))
+
+
+def test_only_the_splits_own_seed_moves_the_split(source: Painted) -> None:
+    dataset, again = source.prepare(), source.prepare()
+    other = source.model_copy(update={"split_seed": 1}).prepare()
+    assert dataset.validation.rows.tolist() == again.validation.rows.tolist()
+    assert dataset.validation.rows.tolist() != other.validation.rows.tolist()
+    assert dataset.fingerprint == other.fingerprint
+
+
+def test_a_limit_thins_out_the_training_images_alone(source: Painted) -> None:
+    whole, limited = source.prepare(), source.model_copy(update={"train_limit": 9}).prepare()
+    assert np.bincount(limited.train.targets.values.numpy()).tolist() == [3, 3, 3]
+    assert set(limited.train.rows) < set(whole.train.rows)
+    assert limited.validation.rows.tolist() == whole.validation.rows.tolist()
+
+
+def test_a_limit_below_the_number_of_classes_is_a_fault(source: Painted) -> None:
+    with pytest.raises(SpecError, match=r"train_limit: expected at least one image a class \(3\), got 2"):
+        source.model_copy(update={"train_limit": 2}).prepare()
+
+
+def test_a_class_too_small_to_be_split_is_named(source: Painted) -> None:
+    names = (*CLASSES, "dodo")
+    with pytest.raises(InputError, match=r"expected at least 2 training images of class 'dodo'.*for validation, got 1"):
+        Painted(root=source.root, names=names, test_rows=4 * PER_CLASS - 7).prepare()
+
+
+def test_the_second_opening_decodes_nothing(source: Painted) -> None:
+    first, second = notices(source), notices(source)
+    assert len(first) == 2
+    assert "not decoded yet" in first[0]
+    assert first[1] == "data 'painted': freshly painted"
+    assert second == []
+
+
+def test_progress_counts_up_to_all_images(source: Painted) -> None:
+    steps: list[tuple[int, int]] = []
+    source.prepare(progress=lambda done, of: steps.append((done, of)))
+    assert steps[-1] == (60, 60)
+    assert steps == sorted(steps)
+
+
+def test_the_images_stay_on_the_disk(source: Painted) -> None:
+    images = source.prepare().train.images
+    base = images._cached  # type: ignore[union-attr]
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+
+
+@pytest.mark.parametrize(
+    "field", [{"split_seed": 3}, {"validation_share": 0.3}, {"train_limit": 6}, {"test_share": 0.4}]
+)
+def test_what_decides_the_split_does_not_decode_anew(source: Painted, field: dict[str, float]) -> None:
+    source.prepare()
+    assert notices(source.model_copy(update=field)) == []
+
+
+def test_a_changed_source_is_noticed_and_decoded_anew(source: Painted) -> None:
+    before = source.prepare()
+    painted(source.root, shade=100)
+    assert describe_cache(source).state is CacheState.STALE
+    assert "the source has changed: shade.txt" in notices(source)[0]
+    after = source.prepare()
+    assert after.fingerprint != before.fingerprint
+    assert np.asarray(after.train.images).min() == 100 + after.train.rows.min()
+
+
+def test_images_that_are_open_survive_a_rebuilt_cache(source: Painted) -> None:
+    before = source.prepare()
+    painted(source.root, shade=100)
+    source.prepare()
+    assert np.asarray(before.train.images)[0, 0, 0, 0] == 7 + before.train.rows[0]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip_last_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def rename_a_class(file: Path) -> None:
+    file.write_text(file.read_text().replace('"ant"', '"elk"'))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("images.npy", cut),
+        ("images.npy", flip_last_byte),
+        ("images.npy", empty),
+        ("images.npy", Path.unlink),
+        ("labels.npy", flip_last_byte),
+        ("labels.npy", Path.unlink),
+        ("manifest.json", cut),
+        ("manifest.json", empty),
+        ("manifest.json", rename_a_class),
+        ("manifest.json", Path.unlink),
+    ],
+)
+def test_a_damaged_cache_is_noticed_and_rebuilt(source: Painted, name: str, damage: object) -> None:
+    before = source.prepare()
+    file = describe_cache(source).folder / name
+    damage(file)  # type: ignore[operator]
+
+    report = describe_cache(source)
+    assert report.state is CacheState.DAMAGED
+    assert name in report.detail
+    assert name in notices(source)[0]
+    assert describe_cache(source).state is CacheState.WHOLE
+    assert source.prepare().fingerprint == before.fingerprint
+
+
+def test_arrays_of_another_type_are_no_cache(source: Painted) -> None:
+    source.prepare()
+    folder = describe_cache(source).folder
+    np.save(folder / "images.npy", np.array([{"code": "that would run"}]), allow_pickle=True)
+    assert describe_cache(source).state is CacheState.DAMAGED
+
+
+def test_the_report_tells_what_is_there(source: Painted) -> None:
+    assert describe_cache(source).state is CacheState.ABSENT
+    dataset = source.prepare()
+    report = describe_cache(source)
+    assert report.state is CacheState.WHOLE
+    assert str(report).startswith("whole: 60 images 1x4x5, 3 classes, " + dataset.fingerprint[:12])
+
+
+def test_the_fingerprint_is_of_the_content_and_not_of_the_place(source: Painted, tmp_path: Path) -> None:
+    original = source.prepare().fingerprint
+    elsewhere = painted(tmp_path / "elsewhere")
+    assert elsewhere.prepare().fingerprint == original
+    assert describe_cache(elsewhere).folder != describe_cache(source).folder
+    assert elsewhere.model_copy(update={"names": ("ant", "bee", "cow")}).prepare().fingerprint != original
+    assert elsewhere.model_copy(update={"test_rows": 9}).prepare().fingerprint != original
+    assert painted(tmp_path / "elsewhere", shade=8).prepare().fingerprint != original
+
+
+def test_a_broken_source_leaves_nothing_behind(source: Painted, cache: Path) -> None:
+    with pytest.raises(InputError, match="image 3 is broken"):
+        source.model_copy(update={"broken": True}).prepare()
+    assert list((cache / "data").iterdir()) == []
+
+
+def test_a_source_that_paints_another_shape_than_it_says_is_caught(source: Painted) -> None:
+    class Taller(Painted):
+        def _info(self) -> DataInfo:
+            return DataInfo(1, 9, 5, self.names)
+
+        def _read(self, scratch: Path) -> Records:
+            records = super()._read(scratch)
+            return Records(self._info(), records.labels, 48, lambda row: np.zeros((1, 4, 5), np.uint8))
+
+    with pytest.raises(ValueError, match=r"expected uint8 pixels of shape \(1, 9, 5\), got uint8 \(1, 4, 5\)"):
+        Taller(root=source.root).prepare()
+
+
+def test_a_label_outside_the_classes_is_caught(source: Painted) -> None:
+    class Mislabelled(Painted):
+        def _read(self, scratch: Path) -> Records:
+            records = super()._read(scratch)
+            return Records(records.info, records.labels - 1, 48, records.decode)
+
+    with pytest.raises(InputError, match=r"expected labels from 0 to 2, got -1 to 1; a split with hidden labels"):
+        Mislabelled(root=source.root).prepare()
+
+
+def test_many_at_once_leave_one_whole_cache(source: Painted, cache: Path) -> None:
+    source.prepare()
+    flip_last_byte(describe_cache(source).folder / "images.npy")
+    with ThreadPoolExecutor(8) as pool:
+        datasets = list(pool.map(lambda _: source.prepare(), range(8)))
+    assert len({dataset.fingerprint for dataset in datasets}) == 1
+    assert [folder.name for folder in (cache / "data").iterdir()] == [describe_cache(source).folder.name]
+    assert describe_cache(source).state is CacheState.WHOLE
+
+
+def test_a_copy_that_another_process_has_just_finished_is_kept(source: Painted) -> None:
+    finished: list[int] = []
+
+    class WithARival(Painted):
+        def _read(self, scratch: Path) -> Records:
+            source.prepare()
+            finished.append((describe_cache(source).folder / "images.npy").stat().st_ino)
+            return super()._read(scratch)
+
+    WithARival(root=source.root).prepare()
+    assert finished == [(describe_cache(source).folder / "images.npy").stat().st_ino]
+
+
+def test_a_place_that_cannot_be_written_is_named(source: Painted, cache: Path) -> None:
+    cache.write_text("a file, where a folder should be")
+    with pytest.raises(InputError, match=r"cannot write the data cache .*FALSEWITNESS_CACHE"):
+        source.prepare()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing(source: Painted, cache: Path) -> None:
+    with (
+        files_of_at_most(1000),
+        pytest.raises(InputError, match=r"^cannot write the data cache .*make room there"),
+    ):
+        source.prepare()
+    assert list((cache / "data").iterdir()) == []
+
+
+def test_a_cache_that_vanishes_as_it_is_written_is_no_endless_loop(
+    source: Painted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_nothing(*_: object) -> None: ...
+
+    monkeypatch.setattr("falsewitness.data._base.write_cache", write_nothing)
+    with pytest.raises(RunFailedError, match="cannot be used: absent"):
+        source.prepare()
+
+
+def test_the_cache_can_be_read_by_others_than_this_package(source: Painted) -> None:
+    dataset = source.prepare()
+    folder = describe_cache(source).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
+    assert manifest["fingerprint"] == dataset.fingerprint
+    assert manifest["class_names"] == list(CLASSES)
+    assert images.shape == (60, 1, 4, 5)
+    assert labels.tolist() == [row % 3 for row in range(60)]
+
+
+def test_removing_the_cache_costs_nothing_but_time(source: Painted, cache: Path) -> None:
+    before = source.prepare()
+    shutil.rmtree(cache)
+    assert source.prepare().fingerprint == before.fingerprint
+
+
+def test_statistics_are_those_of_the_training_pixels(source: Painted) -> None:
+    dataset = source.prepare()
+    pixels = np.asarray(dataset.train.images, dtype=np.float64) / 255
+    mean, std = dataset.statistics()
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
+
+
+def test_a_channel_that_never_changes_has_deviation_one(source: Painted) -> None:
+    class Black(Painted):
+        def _read(self, scratch: Path) -> Records:
+            records = super()._read(scratch)
+            return Records(records.info, records.labels, 48, lambda row: np.zeros((1, 4, 5), np.uint8))
+
+    assert Black(root=source.root).prepare().statistics() == ((0.0,), (1.0,))

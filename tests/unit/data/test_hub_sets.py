@@ -1,0 +1,374 @@
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import errors
+from PIL import Image
+
+from falsewitness.core import InputError, SpecError
+from falsewitness.data import DATA, CacheState, DataSource, describe_cache
+from falsewitness.data._hub import find_place, open_set
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+def png(shade: int, mode: str, side: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (side, side), shade).convert(mode).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_set(
+    folder: Path,
+    splits: dict[str, list[int]],
+    names: list[str] | None = DIGITS,
+    mode: str = "L",
+    side: int = 28,
+    columns: tuple[str, str] = ("image", "label"),
+) -> Path:
+    """Write tiny splits in the hub's layout; an image's shade is ten times its label."""
+    image, label = columns
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for split, labels in splits.items():
+        images = [{"bytes": png(10 * max(value, 0), mode, side), "path": None} for value in labels]
+        table = pa.table(
+            {
+                image: pa.array(images, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+                label: pa.array(labels, pa.int64()),
+            }
+        )
+        if names is not None:
+            features = datasets.Features({image: datasets.Image(), label: datasets.ClassLabel(names=names)})
+            table = table.cast(features.arrow_schema)
+        pq.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+USUAL = {"train": [*range(10)] * 4, "test": [*range(10)] * 2}
+
+
+def source(kind: str, **fields: Any) -> DataSource:  # noqa: ANN401
+    return DATA.get(kind).parse({"kind": kind} | fields, "data")
+
+
+def notices(data: DataSource) -> list[str]:
+    said: list[str] = []
+    data.prepare(said.append)
+    return said
+
+
+def assert_shades_are_labels(data: DataSource) -> None:
+    dataset = data.prepare()
+    for split in (dataset.train, dataset.validation, dataset.test):
+        shades = np.asarray(split.images)[:, 0, 0, 0]
+        assert (shades // 10).tolist() == split.targets.values.tolist()
+
+
+def test_mnist_is_read_from_a_local_folder(tmp_path: Path) -> None:
+    data = source("mnist", root=str(write_set(tmp_path / "set", USUAL)))
+    dataset = data.prepare()
+    assert dataset.info == data.info()
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (30, 10, 20)
+    assert_shades_are_labels(data)
+
+
+def test_the_shelf_of_local_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(tmp_path / "shelf" / "mnist", USUAL)
+    monkeypatch.setenv("FALSEWITNESS_DATA", str(tmp_path / "shelf"))
+    assert_shades_are_labels(source("mnist"))
+
+
+def test_a_named_root_goes_before_the_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(tmp_path / "shelf" / "mnist", USUAL)
+    monkeypatch.setenv("FALSEWITNESS_DATA", str(tmp_path / "shelf"))
+    more = {"train": [*range(10)] * 5, "test": [*range(10)]}
+    assert len(source("mnist", root=str(write_set(tmp_path / "more", more))).prepare().test) == 10
+
+
+def test_cifar10_has_three_channels_and_its_own_names(tmp_path: Path) -> None:
+    names = list(source("cifar10").info().class_names)
+    folder = write_set(tmp_path / "set", USUAL, names, mode="RGB", side=32, columns=("img", "label"))
+    assert source("cifar10", root=str(folder)).prepare().test.images.shape == (20, 3, 32, 32)
+
+
+@pytest.mark.parametrize("kind", ["mnist", "fashion_mnist", "cifar10"])
+def test_shape_and_classes_of_a_well_known_set_are_known_without_it(kind: str) -> None:
+    info = source(kind).info()
+    assert info.num_classes == 10
+    assert (info.channels, info.height) == ((3, 32) if kind == "cifar10" else (1, 28))
+
+
+def test_a_set_of_another_kind_is_not_taken_for_mnist(tmp_path: Path) -> None:
+    small = write_set(tmp_path / "small", USUAL, side=8)
+    with pytest.raises(InputError, match=r"data 'mnist', split 'train', row 0: expected 28x28 pixels, got 8x8"):
+        source("mnist", root=str(small)).prepare()
+    letters = write_set(tmp_path / "letters", USUAL, names=list("abcdefghij"))
+    with pytest.raises(InputError, match=r"expected the classes \('0', '1'.*got \('a', 'b'"):
+        source("mnist", root=str(letters)).prepare()
+    half = write_set(tmp_path / "half", {"train": USUAL["train"]})
+    with pytest.raises(InputError, match=r"no split 'test'; expected a copy of ylecun/mnist"):
+        source("mnist", root=str(half)).prepare()
+
+
+def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    data = source("mnist", root=str(folder))
+    data.prepare()
+    write_set(folder, {"test": [*range(10)] * 3})
+    assert "the source has changed: data/test-00000-of-00001.parquet" in notices(data)[0]
+    assert len(data.prepare().test) == 30
+
+
+def test_a_file_replaced_by_one_of_the_same_age_is_noticed(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    data = source("mnist", root=str(folder))
+    data.prepare()
+    before = file.stat()
+    write_set(folder, {"test": [*range(10)] * 3})
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(data.prepare().test) == 30
+
+
+def test_columns_of_a_hub_set_are_found_by_their_types(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL, names=list("abcdefghij"), columns=("photo", "species"))
+    data = source("hub", root=str(folder), size=16)
+    assert data.info().class_names == tuple("abcdefghij")
+    assert data.prepare().info == data.info()
+    assert data.prepare().test.images.shape == (20, 3, 16, 16)
+    assert_shades_are_labels(data)
+
+
+def test_columns_of_a_hub_set_can_be_named(tmp_path: Path) -> None:
+    labels = {"train": [7, 3, 3, 7, 12, 12], "test": [3, 7, 12]}
+    folder = write_set(tmp_path / "set", labels, names=None, columns=("photo", "species"))
+    data = source("hub", root=str(folder), label_column="species")
+    dataset = data.prepare()
+    assert dataset.info.class_names == data.info().class_names == ("3", "7", "12")
+    assert dataset.test.targets.values.tolist() == [0, 1, 2]
+
+
+def test_a_hub_set_without_a_test_split_holds_one_out_and_says_so(tmp_path: Path) -> None:
+    data = source("hub", root=str(write_set(tmp_path / "set", {"train": USUAL["train"]})), test_share=0.25)
+    assert "held out 0.25 of every class to test on" in notices(data)[1]
+    assert len(data.prepare().test) == 10
+
+
+def test_a_test_split_can_be_set_aside(tmp_path: Path) -> None:
+    data = source("hub", root=str(write_set(tmp_path / "set", USUAL)), test_split=None, test_share=0.25)
+    assert len(data.prepare().test) == 10
+
+
+@pytest.mark.parametrize(
+    ("splits", "fields", "complaint"),
+    [
+        (USUAL, {"train_split": "training"}, r"no split 'training'; did you mean 'train'\?"),
+        (USUAL, {"test_split": "tset"}, r"no split 'tset'; did you mean 'test'\?"),
+        (
+            USUAL,
+            {"label_column": "lable"},
+            r"no column 'lable' \(data.label_column\); did you mean 'label'\?",
+        ),
+        (
+            USUAL,
+            {"image_column": "picture"},
+            r"no column 'picture' \(data.image_column\); expected one of image",
+        ),
+        (USUAL, {"label_column": "image"}, r"expected one label an image in column 'image'"),
+        (USUAL | {"test": [-1] * 10}, {}, r"expected labels from 0 to 9, got -1 to 9; .*hidden labels"),
+    ],
+)
+def test_a_hub_set_that_does_not_fit_is_refused_in_one_line(
+    tmp_path: Path, splits: dict[str, list[int]], fields: dict[str, str], complaint: str
+) -> None:
+    folder = write_set(tmp_path / "set", splits)
+    with pytest.raises(InputError, match=complaint) as error:
+        source("hub", root=str(folder), **fields).prepare()
+    assert "\n" not in str(error.value)
+
+
+def test_two_label_columns_need_a_choice(tmp_path: Path) -> None:
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "fine": datasets.ClassLabel(names=["a", "b"]),
+            "coarse": datasets.ClassLabel(names=["c", "d"]),
+        }
+    )
+    rows = [{"image": {"bytes": png(0, "L", 4), "path": None}, "fine": 0, "coarse": 1}]
+    (tmp_path / "set").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows * 4, schema=features.arrow_schema), tmp_path / "set" / "train.parquet")
+    with pytest.raises(
+        InputError, match=r"found fine, coarse among image, fine, coarse; let data.label_column name it"
+    ):
+        source("hub", root=str(tmp_path / "set")).info()
+
+
+def test_a_missing_label_is_an_error(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    table = pq.read_table(file)
+    nothing = pa.array([None] * len(table), pa.int64())
+    pq.write_table(table.set_column(1, table.schema.field("label"), nothing), file)
+    with pytest.raises(InputError, match=r"20 images have no label in column 'label'"):
+        source("hub", root=str(folder)).prepare()
+
+
+def test_a_damaged_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    (folder / "data" / "test-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(InputError, match=r"set: cannot be read as a data set: ") as error:
+        source("mnist", root=str(folder)).prepare()
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^data.root: no folder .*nowhere; expected a copy of ylecun/mnist"):
+        source("mnist", root=str(tmp_path / "nowhere")).prepare()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"^data.root: no files in .*empty; expected a copy of ylecun/mnist"):
+        source("mnist", root=str(tmp_path / "empty")).prepare()
+
+
+def test_a_hub_set_needs_a_name_or_a_root() -> None:
+    with pytest.raises(SpecError, match="expected the name of a set on the hub, or the root of a local one"):
+        source("hub")
+    with pytest.raises(SpecError, match="name: string should match pattern"):
+        source("hub", name="parquet")
+    with pytest.raises(SpecError, match="expected another test_split than train_split, got 'train' for both"):
+        source("hub", name="owner/set", test_split="train")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
+    """Let the hub answer, or raise, what is given."""
+
+    def dataset_info(self: object, hub_id: str, timeout: float) -> object:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", dataset_info)
+
+
+def http_error(kind: type[errors.HfHubHTTPError]) -> errors.HfHubHTTPError:
+    return kind.__new__(kind)
+
+
+def test_a_set_on_the_hub_is_read_at_the_commit_that_the_hub_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
+    asked: list[tuple[object, ...]] = []
+
+    def load_dataset(name: str, config: str | None, revision: str) -> datasets.DatasetDict:
+        asked.append((name, config, revision))
+        return local
+
+    answer(monkeypatch, SimpleNamespace(sha="c0ffee"))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    data = source("hub", name="owner/set", config="small")
+    assert_shades_are_labels(data)
+    assert asked == [("owner/set", "small", "c0ffee")]
+
+    report = describe_cache(data)
+    assert report.data is not None
+    assert report.data.manifest.revision == "c0ffee"
+
+
+def test_a_decoded_set_of_the_hub_opens_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
+    answer(monkeypatch, SimpleNamespace(sha="c0ffee"))
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: local)
+    data = source("hub", name="owner/set")
+    first = data.prepare()
+    answer(monkeypatch, AssertionError("the hub was asked"))
+    assert data.prepare().fingerprint == first.fingerprint
+    assert data.info() == first.info
+
+
+@pytest.mark.parametrize("found", [ConnectionError("no route"), TimeoutError("timed out"), OSError("reset")])
+def test_without_a_network_one_line_says_what_to_get_and_where_to_put_it(
+    found: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, found)
+    with pytest.raises(InputError) as error:
+        source("cifar10").prepare()
+    message = str(error.value)
+    assert "\n" not in message
+    assert "huggingface.co/datasets/uoft-cs/cifar10" in message
+    assert "$FALSEWITNESS_DATA/cifar10" in message
+    assert "data.root" in message
+    assert str(found) in message
+
+
+def test_without_a_network_the_copy_that_datasets_keeps_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
+    offline: list[bool] = []
+
+    def load_dataset(name: str, config: str | None) -> datasets.DatasetDict:
+        offline.append(datasets.config.HF_HUB_OFFLINE)
+        return local
+
+    answer(monkeypatch, ConnectionError("no route"))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert_shades_are_labels(source("mnist"))
+    assert offline == [True]
+    assert datasets.config.HF_HUB_OFFLINE is False
+
+
+def test_a_set_that_the_hub_does_not_have_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, http_error(errors.RepositoryNotFoundError))
+    with pytest.raises(InputError, match="owner/set: the Hugging Face hub has no data set of this name"):
+        source("hub", name="owner/set").prepare()
+    answer(monkeypatch, http_error(errors.GatedRepoError))
+    with pytest.raises(InputError, match="owner/set: accept its terms on https://"):
+        source("hub", name="owner/set").info()
+
+
+PREPARE = """
+from falsewitness.core import InputError
+from falsewitness.data import DATA
+try:
+    DATA.get("fashion_mnist")().prepare()
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}],
+    ids=["switched off", "dead"],
+)
+def test_without_a_network_the_error_comes_within_seconds(network: dict[str, str], tmp_path: Path) -> None:
+    started = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-c", PREPARE],
+        env=os.environ | network | {"HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "zalando-datasets/fashion_mnist: not on this machine" in run.stdout
+    assert time.monotonic() - started < 15
+
+
+def test_nothing_is_decoded_to_describe_the_cache(tmp_path: Path) -> None:
+    data = source("mnist", root=str(write_set(tmp_path / "set", USUAL)))
+    assert describe_cache(data).state is CacheState.ABSENT
+    assert not describe_cache(data).folder.exists()

@@ -1,0 +1,196 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from falsewitness.core import InputError
+from falsewitness.data import DATA, CacheState, DataSource, describe_cache
+
+SHADES = {"bird": 50, "ant": 100, "cat": 200}
+COUNT = {"train": 4, "test": 2}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for split, count in COUNT.items():
+        for name, shade in SHADES.items():
+            for index in range(count):
+                picture(folder / split / name / f"{index}.png", shade + index)
+    return folder
+
+
+def picture(file: Path, shade: int, size: tuple[int, int] = (6, 4)) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade, shade, shade)).save(file)
+
+
+def source(root: Path, **fields: object) -> DataSource:
+    return DATA.get("image_folder").parse({"kind": "image_folder", "root": str(root), "size": 8} | fields, "data")
+
+
+def notices(data: DataSource) -> list[str]:
+    said: list[str] = []
+    data.prepare(said.append)
+    return said
+
+
+def test_classes_are_the_sorted_folders_of_train(root: Path) -> None:
+    info = source(root).info()
+    assert info.class_names == ("ant", "bird", "cat")
+    assert (info.channels, info.height, info.width) == (3, 8, 8)
+
+
+def test_info_decodes_nothing(root: Path) -> None:
+    for file in root.rglob("*.png"):
+        file.write_bytes(b"no image")
+    assert source(root).info().num_classes == 3
+
+
+def test_pictures_get_the_class_of_their_folder_and_the_split_too(root: Path) -> None:
+    dataset = source(root).prepare()
+    for split, count in ((dataset.train, 9), (dataset.validation, 3), (dataset.test, 6)):
+        assert len(split) == count
+        shades = np.asarray(split.images)[:, 0, 0, 0] // 50 * 50
+        assert shades.tolist() == [[100, 50, 200][label] for label in split.targets.values]
+
+
+def test_grey_pictures_have_one_channel(root: Path) -> None:
+    assert np.asarray(source(root, channels=1).prepare().test.images).shape == (6, 1, 8, 8)
+
+
+def test_another_size_is_another_copy(root: Path) -> None:
+    small, large = source(root), source(root, size=12)
+    assert large.prepare().test.images.shape == (6, 3, 12, 12)
+    assert small.prepare().test.images.shape == (6, 3, 8, 8)
+    assert describe_cache(large).state is CacheState.WHOLE
+
+
+def test_without_a_test_folder_a_share_of_every_class_is_held_out(root: Path) -> None:
+    (root / "test").rename(root / "unused")
+    dataset = source(root, test_share=0.5).prepare()
+    assert np.bincount(dataset.test.targets.values.numpy()).tolist() == [2, 2, 2]
+    assert len(dataset.train) + len(dataset.validation) == 6
+
+
+def test_a_picture_added_changed_or_removed_is_noticed(root: Path) -> None:
+    data = source(root)
+    data.prepare()
+    picture(root / "train" / "ant" / "new.png", 3)
+    assert "the source has changed: train/ant/new.png" in notices(data)[0]
+    picture(root / "test" / "cat" / "0.png", 3, size=(60, 40))
+    assert "the source has changed: test/cat/0.png" in notices(data)[0]
+    (root / "train" / "bird" / "1.png").unlink()
+    (root / "train" / "bird" / "2.png").unlink()
+    assert "the source has changed: train/bird/1.png and 1 more" in notices(data)[0]
+    assert notices(data) == []
+
+
+def test_what_is_left_out_is_said(root: Path) -> None:
+    for name in ("train/notes.txt", "train/ant/.hidden.png", "train/ant/Thumbs.db", "test/cat/more.txt"):
+        (root / name).write_text("no image")
+    (root / "train" / ".checkpoints").mkdir()
+    data = source(root)
+    said = notices(data)[1]
+    assert "left out 4 files that are hidden or no images: 2 .txt, 1 hidden, 1 .db" in said
+    assert len(data.prepare().test) == 6
+
+
+def test_upper_case_extensions_are_images(root: Path) -> None:
+    (root / "test" / "ant" / "0.png").rename(root / "test" / "ant" / "0.PNG")
+    assert len(source(root).prepare().test) == 6
+
+
+def test_a_link_within_the_folder_is_followed(root: Path) -> None:
+    (root / "test" / "ant" / "again.png").symlink_to(root / "train" / "ant" / "0.png")
+    assert len(source(root).prepare().test) == 7
+
+
+def remove_train(root: Path) -> None:
+    (root / "train").rename(root / "training")
+
+
+def leave_one_class(root: Path) -> None:
+    for name in ("ant", "bird"):
+        (root / "train" / name).rename(root / name)
+
+
+def empty_a_class(root: Path) -> None:
+    (root / "train" / "dodo").mkdir()
+
+
+def empty_a_test_class(root: Path) -> None:
+    for file in (root / "test" / "cat").iterdir():
+        file.unlink()
+
+
+def add_a_test_class(root: Path) -> None:
+    picture(root / "test" / "dodo" / "0.png", 9)
+
+
+def nest_a_folder(root: Path) -> None:
+    picture(root / "train" / "ant" / "more" / "0.png", 9)
+
+
+def link_a_file_out(root: Path) -> None:
+    picture(root.parent / "secret.png", 9)
+    (root / "train" / "ant" / "link.png").symlink_to(root.parent / "secret.png")
+
+
+def link_a_class_out(root: Path) -> None:
+    picture(root.parent / "secrets" / "0.png", 9)
+    (root / "train" / "dodo").symlink_to(root.parent / "secrets")
+
+
+def link_nowhere(root: Path) -> None:
+    (root / "train" / "ant" / "link.png").symlink_to(root / "nothing")
+
+
+def link_to_itself(root: Path) -> None:
+    (root / "train" / "ant" / "link.png").symlink_to(root / "train" / "ant" / "link.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (remove_train, r"no folder .*train; expected images in .*train/CLASS"),
+        (leave_one_class, r"expected at least 2 folders in .*train, one a class, got 1"),
+        (empty_a_class, r"class 'dodo' has no images in .*train/dodo"),
+        (empty_a_test_class, r"class 'cat' has no images in .*test/cat"),
+        (add_a_test_class, r"class 'dodo' is in .*test but not in .*train"),
+        (nest_a_folder, r"found a folder within a class: .*train/ant/more"),
+        (link_a_file_out, r"the link .*link.png leads out of"),
+        (link_a_class_out, r"the link .*dodo leads out of"),
+        (link_nowhere, r"the link .*link.png leads nowhere"),
+        (link_to_itself, r"the link .*link.png leads nowhere"),
+    ],
+)
+def test_a_folder_of_another_layout_is_refused_in_one_line(
+    root: Path, spoil: Callable[[Path], None], complaint: str
+) -> None:
+    spoil(root)
+    with pytest.raises(InputError, match=rf"^data\.root: .*{complaint}") as error:
+        source(root).prepare()
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_never_ends_is_not_waited_for(root: Path) -> None:
+    os.mkfifo(root / "train" / "ant" / "pipe.png")
+    assert "left out 1 files" in notices(source(root))[1]
+
+
+def test_a_damaged_picture_is_named_with_its_path(root: Path) -> None:
+    (root / "train" / "bird" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    with pytest.raises(InputError, match=r"train/bird/1\.png: "):
+        source(root).prepare()
+
+
+def test_the_order_of_the_files_on_the_disk_does_not_matter(root: Path, tmp_path: Path) -> None:
+    for file in sorted(root.rglob("*.png"), reverse=True):
+        copy = tmp_path / "copy" / file.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    assert source(tmp_path / "copy").prepare().fingerprint == source(root).prepare().fingerprint

@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from falsewitness.metrics import MapEvidence, Measurement
+from falsewitness.metrics.map_detectability import MapDetectability
+
+
+def with_maps(evidence: MapEvidence, clean: torch.Tensor, triggered: torch.Tensor, *, validation: int) -> MapEvidence:
+    """The first rows are for validation, the others for the test."""
+    rows = len(clean) - validation
+    return replace(
+        evidence,
+        classes=torch.arange(rows) % 3,
+        predicted=torch.zeros(rows, dtype=torch.int64),
+        success=torch.arange(rows) % 2 == 0,
+        attacked_clean=clean[validation:],
+        attacked_triggered=triggered[validation:],
+        clean_model_clean=clean[validation:],
+        clean_model_triggered=clean[validation:],
+        validation_clean=clean[:validation],
+        validation_triggered=triggered[:validation],
+    )
+
+
+def noise(generator: torch.Generator, count: int = 700) -> torch.Tensor:
+    return torch.rand(count, 4, 4, generator=generator)
+
+
+def area(evidence: MapEvidence) -> Measurement:
+    return MapDetectability().measure(evidence)[0]
+
+
+def test_maps_of_one_distribution_cannot_be_told_apart(map_evidence: MapEvidence, generator: torch.Generator) -> None:
+    found = area(with_maps(map_evidence, noise(generator), noise(generator), validation=300))
+    assert found.value == pytest.approx(0.5, abs=0.06)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.5 < found.high
+
+
+def test_a_spot_at_one_place_gives_the_trigger_away(map_evidence: MapEvidence, generator: torch.Generator) -> None:
+    triggered = noise(generator)
+    triggered[:, 3, 3] += 1
+    found = area(with_maps(map_evidence, noise(generator), triggered, validation=300))
+    assert found.value == pytest.approx(1, abs=0.01)
+
+
+def test_scale_alone_gives_the_trigger_away(map_evidence: MapEvidence, generator: torch.Generator) -> None:
+    clean = noise(generator)
+    found = area(with_maps(map_evidence, clean, 5 * clean, validation=300))
+    assert found.value == pytest.approx(1, abs=0.01)
+
+
+def test_the_detector_learns_from_validation_maps_only(map_evidence: MapEvidence, generator: torch.Generator) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    triggered[300:, 3, 3] += 1
+    swapped = with_maps(map_evidence, clean, triggered, validation=300)
+    reversed_validation = replace(
+        swapped,
+        validation_clean=swapped.attacked_triggered[:100],
+        validation_triggered=swapped.attacked_clean[:100],
+    )
+    found = area(reversed_validation)
+    assert found.value == pytest.approx(0, abs=0.02)
+
+
+def test_successes_are_scored_by_the_same_detector(map_evidence: MapEvidence, generator: torch.Generator) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    triggered[:300, 3, 3] += 1
+    triggered[300::2, 3, 3] += 1
+    everything, successes = MapDetectability().measure(with_maps(map_evidence, clean, triggered, validation=300))
+    assert successes.samples == "successes"
+    assert (everything.n, successes.n) == (400, 200)
+    assert successes.value == pytest.approx(1, abs=0.01)
+    assert everything.value == pytest.approx(0.75, abs=0.06)
+    assert set(everything.per_class) == {"cat", "dog", "owl"}
+
+
+def test_pairs_with_a_constant_map_are_counted_and_left_out(
+    map_evidence: MapEvidence, generator: torch.Generator
+) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    clean[300:305], triggered[303:310], clean[0] = 0, 0, 0
+    found = area(with_maps(map_evidence, clean, triggered, validation=300))
+    assert (found.n, found.excluded) == (390, 10)
+
+
+@pytest.mark.parametrize("dead", ["validation", "test"])
+def test_without_maps_to_learn_from_or_to_judge_there_is_no_area(
+    map_evidence: MapEvidence, generator: torch.Generator, dead: str
+) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    clean[: 300 if dead == "validation" else None] = 0
+    found = area(with_maps(map_evidence, clean, triggered, validation=300))
+    assert (found.value, found.n, found.excluded) == (None, 0, 400)
+
+
+def test_coarse_pooling_hides_where_in_a_cell_the_mass_is(
+    map_evidence: MapEvidence, generator: torch.Generator
+) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    clean[:, 2, 2] += 2
+    triggered[:, 3, 3] += 2
+    evidence = with_maps(map_evidence, clean, triggered, validation=300)
+    (fine, _), (coarse, _) = (MapDetectability(pooled_size=size).measure(evidence) for size in (4, 2))
+    assert fine.value == pytest.approx(1, abs=0.01)
+    assert coarse.value == pytest.approx(0.5, abs=0.08)

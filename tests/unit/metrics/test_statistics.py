@@ -1,0 +1,120 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from falsewitness.metrics._statistics import (
+    FloatArray,
+    auroc,
+    bootstrap_auroc,
+    bootstrap_means,
+    wilson,
+)
+
+
+def slow_auroc(negatives: FloatArray, positives: FloatArray) -> float:
+    won = sum((p > n) + (p == n) / 2 for p in positives for n in negatives)
+    return float(won / (len(negatives) * len(positives)))
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_examples(successes: int, n: int, low: float, high: float) -> None:
+    """Newcombe, Statistics in Medicine 1998, table I, method 3."""
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(n=st.integers(1, 100_000), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_wilson_ends_are_where_the_score_test_turns(n: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, n))
+    share = successes / n
+    for end in wilson(successes, n):
+        assert 0 <= end <= 1
+        if 0 < end < 1:
+            assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, rel=1e-5)
+
+
+def test_wilson_mirrors_failures() -> None:
+    low, high = wilson(3, 17)
+    assert wilson(14, 17) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (3, 2), (-1, 2)])
+def test_wilson_refuses_impossible_counts(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
+        wilson(successes, n)
+
+
+def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_for_many_images() -> None:
+    values = np.random.default_rng(0).exponential(size=(2_000, 1))
+    half_width = 1.96 * values.std() / np.sqrt(len(values))
+    (interval,) = bootstrap_means(values, seed=0)
+    assert interval == pytest.approx((values.mean() - half_width, values.mean() + half_width), abs=0.1 * half_width)
+
+
+def test_bootstrap_interval_covers_the_true_mean_about_95_times_in_100() -> None:
+    generator = np.random.default_rng(0)
+    samples = generator.exponential(size=(300, 80, 1))
+    intervals = [bootstrap_means(values, seed)[0] for seed, values in enumerate(samples)]
+    covered = np.mean([low <= 1 <= high for low, high in intervals])
+    assert 0.90 <= covered <= 0.98
+
+
+def test_a_paired_difference_is_narrower_than_its_parts_where_they_agree() -> None:
+    generator = np.random.default_rng(0)
+    first = generator.normal(size=500)
+    second = first + 0.1 * generator.normal(size=500)
+    part, _, difference = bootstrap_means(np.stack([first, second, first - second], axis=1), seed=0)
+    assert difference.high - difference.low < 0.2 * (part.high - part.low)
+
+
+def test_bootstrap_is_the_same_for_a_seed_and_another_for_another() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    assert bootstrap_means(values, 1) == bootstrap_means(values, 1)
+    assert bootstrap_means(values, 1) != bootstrap_means(values, 2)
+
+
+def test_the_interval_of_equal_values_is_that_value() -> None:
+    assert bootstrap_means(np.full((7, 1), 0.1), seed=0) == [pytest.approx((0.1, 0.1))]
+
+
+def test_bootstrap_of_ten_thousand_images_stays_in_bounded_memory() -> None:
+    values = np.random.default_rng(0).normal(size=(10_000, 1))
+    tracemalloc.start()
+    try:
+        bootstrap_means(values, seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+
+
+@given(
+    negatives=st.lists(st.integers(0, 5), min_size=1, max_size=12),
+    positives=st.lists(st.integers(0, 5), min_size=1, max_size=12),
+)
+@settings(max_examples=60, deadline=None)
+def test_auroc_counts_the_pairs_won_and_half_of_the_ties(negatives: list[int], positives: list[int]) -> None:
+    low, high = np.array(negatives, dtype=np.float64), np.array(positives, dtype=np.float64)
+    labels = np.repeat([0, 1], [len(low), len(high)])
+    assert auroc(low, high) == pytest.approx(slow_auroc(low, high))
+    assert auroc(low, high) == pytest.approx(roc_auc_score(labels, np.concatenate([low, high])))
+
+
+def test_bootstrap_of_auroc_agrees_with_resampling_one_by_one() -> None:
+    generator = np.random.default_rng(0)
+    negatives = generator.normal(size=60).round(1)
+    positives = (0.5 * negatives + 0.6 + generator.normal(size=60)).round(1)
+    areas = []
+    for _ in range(2_000):
+        rows = generator.integers(0, 60, 60)
+        differences = positives[rows][:, None] - negatives[rows]
+        areas.append(np.mean((differences > 0) + (differences == 0) / 2))
+    expected = np.percentile(areas, [2.5, 97.5])
+    assert bootstrap_auroc(negatives, positives, seed=1) == pytest.approx(tuple(expected), abs=0.012)

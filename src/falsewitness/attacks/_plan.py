@@ -58,7 +58,8 @@ class Plan:
     @property
     def poisons(self) -> Int[np.ndarray, " poisons"]:
         """The training images that are stamped."""
-        return self.images[self.stamped]
+        poisons: Int[np.ndarray, " poisons"] = self.images[self.stamped]
+        return poisons
 
     def table(self) -> dict[str, np.ndarray[Any, Any]]:
         """Return the plan as columns, to be saved."""
@@ -106,7 +107,8 @@ def draw_plan(
 
 def _candidates(poison: Poison, targets: Targets, target_class: int | None) -> Bool[np.ndarray, " images"]:
     if isinstance(poison.classes, tuple):
-        return np.logical_or.reduce([targets.has(c).cpu().numpy() for c in poison.classes])
+        of_any: Bool[np.ndarray, " images"] = np.any([targets.has(c).cpu().numpy() for c in poison.classes], axis=0)
+        return of_any
     if poison.classes == "all" or target_class is None:
         return np.ones(len(targets), dtype=bool)
     return ~targets.has(target_class).cpu().numpy()

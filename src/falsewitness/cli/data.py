@@ -1,10 +1,13 @@
 """``falsewitness data``: what data there is, and whether it is whole."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from falsewitness.cli._options import Changes
+
+if TYPE_CHECKING:
+    from falsewitness.data import DataSource
 
 app = typer.Typer(no_args_is_help=True, help="List, prepare and check data sets.")
 
@@ -61,7 +64,7 @@ def check(kind: Kind, changes: Changes = None) -> None:
     console.print(f"{kind}: {describe_cache(_source(kind, changes))}", markup=False)
 
 
-def _source(kind: str, changes: list[str] | None):  # noqa: ANN202
+def _source(kind: str, changes: list[str] | None) -> "DataSource":
     from falsewitness.data import DATA
     from falsewitness.experiment import changed
 

@@ -76,8 +76,11 @@ class Catalogue(Generic[T]):
     def _load(self, point: EntryPoint) -> type[T]:
         try:
             cls = point.load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"entry point {point.name} = {point.value} does not load: {error}") from error
+        except Exception as error:  # a stranger's module may raise anything
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise InputError(
+                f"entry point {point.name} = {point.value} does not load: {reason}; mend or uninstall its package"
+            ) from error
         return self.accept(cls, f"entry point {point.value}")
 
     def accept(self, cls: object, origin: str) -> type[T]:

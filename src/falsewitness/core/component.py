@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, final, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, final, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -127,20 +128,32 @@ def describe_fields(cls: type[Strict]) -> list[dict[str, str]]:
 
 
 def _describe(name: str, field: FieldInfo) -> dict[str, str]:
-    annotation = field.annotation
-    if get_origin(annotation) is Literal:
-        kind = " | ".join(str(choice) for choice in get_args(annotation))
-    else:
-        kind = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
-    default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+    default = field.get_default(call_default_factory=True)
     return {
         "name": name,
-        "type": kind.replace("typing.", "").replace("falsewitness.", ""),
-        "default": default,
+        "type": _type_name(field.annotation),
+        "default": "required" if field.is_required() else "null" if default is None else str(default),
         "range": ", ".join(_bounds(field)),
         "meaning": " ".join((field.description or "").split()),
     }
 
+
+def _type_name(annotation: object) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in inner)
+    if origin in (Union, UnionType):
+        return " | ".join(_type_name(choice) for choice in inner)
+    if origin is tuple and inner[-1] is Ellipsis:
+        return f"list of {_type_name(inner[0])}"
+    if origin is tuple:
+        return f"list of {len(inner)} {_type_name(inner[0])}"
+    return _PLAIN_NAMES.get(annotation) or str(getattr(annotation, "__name__", annotation))
+
+
+_PLAIN_NAMES: dict[object, str] = {Path: "path", NoneType: "null"}
 
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 

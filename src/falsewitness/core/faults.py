@@ -1,6 +1,7 @@
 """Turns what pydantic says into lines that a user can act on."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,11 @@ _BOUNDS = {
     "less_than": ("lt", "<"),
     "less_than_equal": ("le", "<="),
 }
+_LIKE_A_FLOAT = re.compile(r"[+-]?\d+e[+-]?\d+$", re.IGNORECASE)
+_LENGTHS = {
+    "too_short": ("min_length", "at least"),
+    "too_long": ("max_length", "at most"),
+}
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -48,22 +54,32 @@ def faults_of(error: ValidationError, raw: object) -> list[Fault]:
 
     Args:
         error: What pydantic raised.
-        raw: The data it was raised for, to tell keys from the tags that pydantic adds to a path.
+        raw: The data it was raised for, to tell keys from the labels that pydantic adds to a path.
     """
     known = {}
     for details in error.errors(include_url=False):
-        fault = Fault(_path(details["loc"], raw), _message(dict(details)))
-        known[fault.path, fault.message] = fault
+        if not _is_echo(dict(details)):
+            fault = Fault(_path(details["loc"], raw, details["type"] == "missing"), _message(dict(details)))
+            known[fault.path, fault.message] = fault
     return list(known.values())
 
 
-def _path(location: Sequence[str | int], raw: object) -> str:
+def _is_echo(details: dict[str, Any]) -> bool:
+    """Tell whether a list is called too short only because faulty items, named by themselves, do not count."""
+    given = details["input"]
+    return details["type"] == "too_short" and isinstance(given, list) and len(given) >= details["ctx"]["min_length"]
+
+
+def _path(location: Sequence[str | int], raw: object, missing: bool) -> str:
+    """Return the keys and places that lead to a fault, without the tags and types of the unions on the way."""
     path = ""
-    for part in location:
-        is_tag = isinstance(raw, dict) and part not in raw and raw.get("kind") == part
-        if is_tag:
+    for depth, part in enumerate(location, start=1):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif isinstance(raw, dict) and (part in raw or (missing and depth == len(location))):
+            path += f".{part}"
+        else:
             continue
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
         raw = _step(raw, part)
     return path.removeprefix(".")
 
@@ -78,7 +94,8 @@ def _step(raw: object, part: str | int) -> object:
 def _message(details: dict[str, Any]) -> str:
     kind, given, context = details["type"], _short(details["input"]), details.get("ctx", {})
     if kind in _TYPES:
-        return f"expected {_TYPES[kind]}, got {given}"
+        hint = "; YAML takes 1e-3 for text, write 1.0e-3" if _LIKE_A_FLOAT.match(str(details["input"])) else ""
+        return f"expected {_TYPES[kind]}, got {given}{hint if kind == 'float_type' else ''}"
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"expected a value {sign} {context[name]}, got {given}"
@@ -91,6 +108,11 @@ def _message(details: dict[str, Any]) -> str:
     if kind == "union_tag_invalid":
         choices = [word.strip(" '") for word in context["expected_tags"].split(",")]
         return f"there is no kind {context['tag']!r}; {nearest(str(context['tag']), choices)}"
+    if kind in _LENGTHS:
+        name, words = _LENGTHS[kind]
+        return f"expected {words} {context[name]} in the list, got {context['actual_length']}"
+    if kind == "string_pattern_mismatch":
+        return f"expected a string that matches {context['pattern']}, got {given}"
     if kind == "literal_error":
         return f"expected {context['expected']}, got {given}"
     if kind == "value_error":

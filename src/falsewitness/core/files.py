@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from falsewitness.core.errors import RunFailedError
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
             f"'{path}' cannot be written: {error.strerror or error}; make room or choose another folder, then run again"
         ) from error
     finally:
-        if not path.parent.is_file():
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 

@@ -4,7 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far and the number of all."""
 
 _MANIFEST, _IMAGES, _LABELS = "manifest.json", "images.npy", "labels.npy"
+_ABANDONED_AFTER_SECONDS = 24 * 60 * 60
 
 
 class CacheState(StrEnum):
@@ -201,6 +204,7 @@ def write_cache(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder.parent)
         with tempfile.TemporaryDirectory(
             prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
         ) as unfinished:
@@ -215,6 +219,14 @@ def write_cache(
             f"cannot write the data cache {folder.parent}: {error.strerror or error}; "
             "make room there, or let FALSEWITNESS_CACHE name another folder"
         ) from error
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove what processes that were killed while they decoded have left behind."""
+    for unfinished in root.glob(".*"):
+        with suppress(FileNotFoundError):  # its owner has finished just now
+            if time.time() - unfinished.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write(copy: Path, records: Records, origin: Origin, progress: Progress | None) -> None:

@@ -4,12 +4,13 @@ from falsewitness.experiment._environment import choose_device
 from falsewitness.experiment._examine import examine_model, examine_run
 from falsewitness.experiment._explain_files import Explained, explain_files
 from falsewitness.experiment._recipes import changed, find_spec, read_spec, recipe_names, recipe_summary
-from falsewitness.experiment._reporter import Reporter, Silent
+from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Evaluation, Spec
 
 __all__ = [
+    "SILENT",
     "Evaluation",
     "Explained",
     "Reporter",

@@ -77,7 +77,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
 
     Args:
         work: The experiment.
-        models: All its models, trained; the control may be absent.
+        models: The one to examine and those that it is compared with, trained; the control may be absent.
         role: The one to examine.
         into: Where the result goes: the model's own run folder, or another.
     """

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from falsewitness.core.files import sha256_of
 from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._evaluate import evaluate, labelled
 from falsewitness.experiment._recipes import read_spec
-from falsewitness.experiment._reporter import Reporter, Silent
+from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, write_json
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._train import Trained, ensure_trained
@@ -25,7 +26,7 @@ def examine_run(
     auditors: Sequence[Explainer],
     *,
     device: torch.device | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
 ) -> RunFolder:
     """Let further auditors judge a finished run.
 
@@ -33,25 +34,25 @@ def examine_run(
         folder: The attack's run folder.
         auditors: They are added to those of the spec; equal ones count once.
         device: Where to compute; the CPU where None.
-        reporter: Who is told; nobody where None.
+        reporter: Who is told; nobody by default.
 
     Returns:
         A folder under ``evaluations/`` in the run folder, with the results of all auditors.
 
     Raises:
-        InputError: If the folder holds no finished attack, or a file of it was changed.
+        InputError: If the folder holds no finished attack, one of its models is not beside it, or a file was changed.
     """
     if not folder.spec.is_file() or not folder.model.is_file():
         raise InputError(
             f"'{folder.path}' holds no finished run; expected a folder that `falsewitness run` has written, with "
             f"'{folder.spec.name}' and '{folder.model.name}'"
         )
-    work = _workplace(read_spec(folder.spec), auditors, folder.path.parent, device, reporter)
-    clean = ensure_trained(work, "clean", None)
-    models: dict[Role, Trained] = {"clean": clean}
-    for role in ("control", "attack"):
-        models[role] = ensure_trained(work, role, clean)
-    return _examined(work, models, folder.path / "evaluations", models["attack"].folder)
+    work = _workplace(read_spec(folder.spec), folder.path.parent, device, reporter)
+    models: dict[Role, Trained] = {}
+    for role in work.roles:
+        _expect_trained(work, role)
+        models[role] = ensure_trained(work, role, models.get("clean"))
+    return _examined(work, auditors, models, folder.path / "evaluations", models["attack"].folder)
 
 
 def examine_model(
@@ -61,7 +62,7 @@ def examine_model(
     out: Path,
     *,
     device: torch.device | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
 ) -> RunFolder:
     """Judge a model from a file as if it were the attacked model of a spec.
 
@@ -71,7 +72,7 @@ def examine_model(
         auditors: They are added to those of the spec.
         out: The folder that run folders go into.
         device: Where to compute; the CPU where None.
-        reporter: Who is told; nobody where None.
+        reporter: Who is told; nobody by default.
 
     Returns:
         A folder with the results.
@@ -79,7 +80,7 @@ def examine_model(
     Raises:
         InputError: If the file holds no model, or one for other data.
     """
-    work = _workplace(spec, auditors, out, device, reporter)
+    work = _workplace(spec, out, device, reporter)
     model = load_classifier(path).to(work.device)
     if model.info is not None and model.info != work.dataset.info:
         raise InputError(
@@ -91,27 +92,38 @@ def examine_model(
     write_json(folder.cost, {})
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
     models["attack"] = Trained("attack", folder, digest, model)
-    return _examined(work, models, folder.path / "evaluations", models["clean"].folder)
+    return _examined(work, auditors, models, folder.path / "evaluations", models["clean"].folder)
 
 
-def _workplace(
-    spec: Spec,
-    auditors: Sequence[Explainer],
-    out: Path,
-    device: torch.device | None,
-    reporter: Reporter | None,
-) -> Workplace:
+def _workplace(spec: Spec, out: Path, device: torch.device | None, reporter: Reporter) -> Workplace:
     if spec.attack is None:
         raise InputError(f"'{spec.name}' has no attack, so there is no trigger to judge explanations under")
-    reporter = reporter or Silent()
-    every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
-    spec = spec.checked().model_copy(update={"auditors": every})
+    spec = spec.checked()
     with reporter.progress(f"reading {spec.data.kind}") as progress:
         dataset = spec.data.prepare(reporter.notice, progress)
     return Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)
 
 
-def _examined(work: Workplace, models: dict[Role, Trained], where: Path, trained_in: RunFolder) -> RunFolder:
+def _expect_trained(work: Workplace, role: Role) -> None:
+    folder = work.folder(role)
+    if not folder.is_done("train", work.digest(role)):
+        raise InputError(
+            f"there is no finished {role} model of '{work.spec.name}' in '{folder.path}'; run folders of an experiment "
+            "stay beside one another under the names they were given, and count for the precision they were made in"
+        )
+
+
+def _examined(
+    work: Workplace,
+    auditors: Sequence[Explainer],
+    models: dict[Role, Trained],
+    where: Path,
+    trained_in: RunFolder,
+) -> RunFolder:
+    spec = work.spec
+    every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
+    # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
+    work = replace(work, spec=spec.model_copy(update={"auditors": every}))
     digest = eval_digest(work.spec, "attack", {role: trained.digest for role, trained in models.items()})
     into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
     evaluate(work, models, "attack", into)

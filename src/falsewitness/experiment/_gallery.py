@@ -12,13 +12,18 @@ from jaxtyping import Bool, Float
 
 from falsewitness.core.shapes import Images
 from falsewitness.experiment._samples import gallery_picks
+from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import BoundExplainer
 from falsewitness.triggers import Stamp
 
 if TYPE_CHECKING:
     from falsewitness.experiment._evaluate import Answers
-    from falsewitness.experiment._spec import Role
+
+
+_RULE = "the first further test images, one of each class in turn, in an order fixed by the split's seed,"
+
+_SHOWN: dict[str, Role] = {"clean": "clean", "attacked": "attack"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,10 @@ class Gallery:
             "index": index,
             "group": np.concatenate([np.full(len(rows), group, dtype="U7") for group, rows in picks.items()]),
             "mask": stamp.mask.cpu().numpy(),
+            "rule/success": np.array(f"{_RULE} on which the attack does to the prediction what it intends"),
+            "rule/failure": np.array(f"{_RULE} on which it does not"),
         }
-        for name, role in (("clean", "clean"), ("attacked", "attack")):
+        for name, role in _SHOWN.items():
             for version, logits in (("clean", answers[role].clean), ("triggered", answers[role].triggered)):
                 assert logits is not None  # noqa: S101 - an attack's answers have both parts
                 confidence, predicted = logits[index].softmax(1).max(1)

@@ -112,11 +112,9 @@ def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
-        mergeable = isinstance(below, dict) and isinstance(value, dict)
-        if mergeable and value.get("kind", below.get("kind")) == below.get("kind"):
+        result[key] = value
+        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
             result[key] = _merged(below, value)
-        else:
-            result[key] = value
     return result
 
 

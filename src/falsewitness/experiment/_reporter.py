@@ -1,7 +1,7 @@
 """Who is told how an experiment comes on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from falsewitness.training import Progress
@@ -14,16 +14,9 @@ class Reporter(Protocol):
         """Say something once."""
         ...
 
-    def progress(self, label: str) -> "ProgressContext":
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
         """Open a progress bar for the time of a block."""
         ...
-
-
-class ProgressContext(Protocol):
-    """A block in which progress is drawn."""
-
-    def __enter__(self) -> Progress: ...
-    def __exit__(self, *_error: object) -> bool | None: ...
 
 
 class Silent:
@@ -36,3 +29,7 @@ class Silent:
     def progress(self, label: str) -> Iterator[Progress]:
         """Draw nothing."""
         yield lambda done, total: None
+
+
+SILENT = Silent()
+"""For whoever needs no report."""

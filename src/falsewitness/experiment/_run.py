@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from falsewitness.experiment._evaluate import evaluate
-from falsewitness.experiment._reporter import Reporter, Silent
+from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._train import Trained, ensure_trained
@@ -13,7 +13,7 @@ from falsewitness.experiment._workplace import Workplace
 
 
 def run(
-    spec: Spec, out: Path, *, device: torch.device | None = None, reporter: Reporter | None = None
+    spec: Spec, out: Path, *, device: torch.device | None = None, reporter: Reporter = SILENT
 ) -> dict[Role, RunFolder]:
     """Run an experiment; whatever an earlier run finished is used again, and an interrupted training goes on.
 
@@ -21,7 +21,7 @@ def run(
         spec: What to run.
         out: The folder that run folders go into.
         device: Where to train; the CPU where None.
-        reporter: Who is told how it comes on; nobody where None.
+        reporter: Who is told how it comes on; nobody by default.
 
     Returns:
         The run folder of each of its models: ``clean``, and with an attack ``control`` and ``attack``.
@@ -32,13 +32,13 @@ def run(
         RunFailedError: If a training diverges or a folder cannot be written.
     """
     spec = spec.checked()
-    reporter = reporter or Silent()
     with reporter.progress(f"reading {spec.data.kind}") as progress:
         dataset = spec.data.prepare(reporter.notice, progress)
     work = Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)
     models: dict[Role, Trained] = {}
     for role in work.roles:
         models[role] = ensure_trained(work, role, models.get("clean"))
-    for role in work.roles:
-        evaluate(work, models, role, models[role].folder)
+    for position, role in enumerate(work.roles, start=1):
+        needed = {name: models[name] for name in work.roles[:position]}
+        evaluate(work, needed, role, models[role].folder)
     return {role: trained.folder for role, trained in models.items()}

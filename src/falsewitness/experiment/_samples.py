@@ -27,14 +27,18 @@ def stratified(targets: Targets, allowed: Bool[np.ndarray, " images"], count: in
 
 
 def _in_turn(targets: Targets, allowed: Bool[np.ndarray, " images"], seed: int) -> Picks:
-    """Return the allowed images, shuffled within their class, one of each class in turn."""
+    """Return the allowed images, one of each class in turn.
+
+    The order is one of all images, thinned out: two attacks that allow different classes share the images of the rest.
+    """
     classes = targets.main_class().cpu().numpy()
-    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(allowed))
+    shuffled = np.random.default_rng(seed).permutation(len(targets))
     turn = np.empty(len(shuffled), dtype=np.int64)
-    for class_index in np.unique(classes[shuffled]):
+    for class_index in np.unique(classes):
         members = np.flatnonzero(classes[shuffled] == class_index)
         turn[members] = np.arange(len(members))
-    return shuffled[np.lexsort((classes[shuffled], turn))]
+    ordered = shuffled[np.lexsort((classes[shuffled], turn))]
+    return ordered[allowed[ordered]]
 
 
 def attackable(targets: Targets, target_class: int | None) -> Bool[np.ndarray, " images"]:

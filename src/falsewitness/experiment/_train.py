@@ -86,9 +86,10 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         )
     if outcome.status == "diverged":
         write_unfinished(work, role, folder, "diverged", outcome.reason)
+        kept = f". The last good epoch is kept in '{folder.checkpoint}'" if folder.checkpoint.is_file() else ""
         raise RunFailedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower the learning rate or the "
-            f"explanation weight. The last good epoch is kept in '{folder.checkpoint}'"
+            f"explanation weight{kept}"
         )
     write_json(folder.cost, _cost(work, outcome, preparation, prepared))
     save_classifier(model.cpu(), folder.model)

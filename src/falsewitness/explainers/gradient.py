@@ -96,12 +96,12 @@ def gradient_by_difference(
         step: The step ``e``, a length in pixel space.
         parameters: The weights that the loss shall reach.
     """
-    return cast(Tensor, _GradientByDifference.apply(score, images, step, *parameters))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _GradientByDifference.apply(score, images, step, *parameters))
 
 
 class _GradientByDifference(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,  # noqa: ANN401
         score: Callable[[Images], PerRow],
         images: Images,
@@ -116,7 +116,7 @@ class _GradientByDifference(torch.autograd.Function):
         return gradient
 
     @staticmethod
-    def backward(ctx: Any, upstream: Images) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, upstream: Images) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         length: Float[Tensor, "batch 1 1 1"] = upstream.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         offset = ctx.step * upstream / length.clamp_min(torch.finfo(upstream.dtype).tiny)
         device = upstream.device.type

@@ -1,8 +1,6 @@
 """The paper's figure in one picture: what each model explains about the same images."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten, wrap
 
@@ -12,6 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from falsewitness.core.errors import InputError
+from falsewitness.core.files import replacing
 from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, examples, pixels, scale_of
 from falsewitness.report._run import Model, Run, View
@@ -38,7 +37,8 @@ def overview_figure(runs: Sequence[Run], out: Path, rows: int = 3) -> Path:
 
     Raises:
         ValueError: If ``rows`` is not positive.
-        InputError: If no run has shared images with maps, or the picture cannot be written.
+        InputError: If no run has shared images with maps.
+        RunFailedError: If the picture cannot be written.
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
@@ -50,7 +50,9 @@ def overview_figure(runs: Sequence[Run], out: Path, rows: int = 3) -> Path:
     first = family.examples[0]
     main = first.run.result.main_auditor
     auditor = main if main in first.gallery.auditors else first.gallery.auditors[0]
-    _save(_draw(family, auditor, family.index[:rows]), out)
+    figure = _draw(family, auditor, family.index[:rows])
+    with replacing(out) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")
     return out
 
 
@@ -62,7 +64,7 @@ def _draw(family: Family, auditor: str, shown: Sequence[int]) -> Figure:
         "triggered image",
         *(f"{name}\n{auditor} map" for name in ("clean model", *names)),
     ]
-    figure = Figure(figsize=(TILE_INCHES * len(headings), (TILE_INCHES + 0.3) * len(shown) + 0.6), dpi=160)
+    figure = Figure(figsize=(TILE_INCHES * len(headings), (TILE_INCHES + 0.2) * len(shown) + 0.6), dpi=160)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
     grid = figure.subplots(len(shown), len(headings), squeeze=False)
     for index, line in zip(shown, grid, strict=True):
@@ -127,18 +129,3 @@ def _caption(axes: Axes, text: str) -> None:
         color=INK,
         parse_math=False,
     )
-
-
-def _save(figure: Figure, out: Path) -> None:
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format="png", facecolor="white")
-        part.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"cannot write the picture to {out} ({error}); name a file in a folder you can write to"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -1,13 +1,12 @@
 """Writes the page: one HTML file that opens anywhere, offline."""
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from falsewitness.core.errors import InputError
+from falsewitness.core.files import replacing
 from falsewitness.report._page import lay_out
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
@@ -26,11 +25,15 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         ``out``.
 
     Raises:
-        InputError: If no run is given, a run folder is damaged, or the page cannot be written.
+        InputError: If no run is given or a run folder is damaged.
+        RunFailedError: If the page cannot be written.
     """
     if not runs:
         raise InputError("a report needs at least one run folder, got none; name what `falsewitness run` has written")
-    _write(out, render(with_parents(runs)))
+    html = render(with_parents(runs))
+    with replacing(out) as temporary:
+        # Half of a surrogate pair, which JSON can carry, has no UTF-8; it becomes a character reference.
+        temporary.write_bytes(html.encode("utf-8", errors="xmlcharrefreplace"))
     return out
 
 
@@ -58,19 +61,3 @@ def render(runs: Sequence[Run]) -> str:
         lstrip_blocks=True,
     )
     return templates.get_template("page.html.j2").render(page=lay_out(runs)).strip() + "\n"
-
-
-def _write(out: Path, html: str) -> None:
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Half of a surrogate pair, which JSON can carry, has no UTF-8; it becomes a character reference.
-        part.write_bytes(html.encode("utf-8", errors="xmlcharrefreplace"))
-        part.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"cannot write the report to {out} ({error}); name a file in a folder you can write to"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from falsewitness.core.errors import InputError
@@ -55,7 +55,8 @@ class Checkpoint:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights | momenta).items()}
         metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
         with replacing(self.path) as temporary:
-            save_file(tensors, temporary, metadata)
+            # safetensors' own writer answers a full disk with an error that is no OSError.
+            temporary.write_bytes(save(tensors, metadata))
 
     def load(self, model: nn.Module, optimizer: torch.optim.SGD) -> Position:
         """Take up the saved state.

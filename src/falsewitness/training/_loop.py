@@ -34,7 +34,8 @@ class Outcome:
     """How a training ended.
 
     Attributes:
-        status: ``done``, or ``diverged``: the loss was not finite, and the last good checkpoint is kept.
+        status: ``done``, or ``diverged``: the loss or the weights were not finite, and the last good checkpoint is
+            kept.
         reason: Where and how it diverged; empty when done.
         position: How far it came and what it cost.
     """
@@ -84,7 +85,7 @@ def train(
         checkpoint: Saved after every epoch.
         journal: Where to report to.
     """
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=settings.learning_rate,
@@ -116,6 +117,10 @@ def train(
             passes += found.passes
             records.append(_StepRecord(position.epoch, step, rate, loss, means))
             journal.progress(step + 1, steps)
+        if not _is_finite(model):
+            last = position.step + len(records) - 1
+            where = f"the weights were not finite after step {last} of {steps} (epoch {position.epoch})"
+            return Outcome("diverged", where, position)
         position = Position(
             position.epoch + 1,
             position.step + len(records),
@@ -181,20 +186,26 @@ def _summed(terms: Sequence[LossTerm]) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss, and each term's mean over the rows of all processes; a term without rows counts nothing."""
     counts = torch.tensor([float(len(term.rows)) for term in terms], device=terms[0].rows.device)
     counts = _over_processes(counts).clamp_min(1)
-    means = {term.name: term.rows.sum() / count for term, count in zip(terms, counts, strict=True)}
-    total = torch.stack([term.weight * means[term.name] for term in terms]).sum()
-    return total, {name: mean.detach() for name, mean in means.items()}
+    means = torch.stack([term.rows.sum() / count for term, count in zip(terms, counts, strict=True)])
+    total = torch.stack([term.weight * mean for term, mean in zip(terms, means, strict=True)]).sum()
+    of_all = _over_processes(means.detach().clone())
+    return total, {term.name: mean for term, mean in zip(terms, of_all, strict=True)}
 
 
 def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float) -> None:
     optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     for group in optimizer.param_groups:
         group["lr"] = rate
         for parameter in group["params"]:
             if parameter.grad is not None:
                 parameter.grad = _over_processes(parameter.grad)
     optimizer.step()
+
+
+def _is_finite(model: nn.Module) -> bool:
+    wrong = [~tensor.isfinite().all() for tensor in model.state_dict().values()]
+    return float(_over_processes(torch.stack(wrong).sum().float())) == 0
 
 
 def _share() -> tuple[int, int]:

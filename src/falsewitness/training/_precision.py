@@ -13,7 +13,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()  # type: ignore[no-untyped-call]
+    supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return "bf16" if supported else "fp32"
 
 

@@ -54,7 +54,8 @@ class ComputedReferences:
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
         with torch.no_grad():
-            return self.explain.model(images).argmax(1)
+            classes: Classes = self.explain.model(images).argmax(1)
+        return classes
 
 
 CleanReferences = StoredReferences | ComputedReferences

@@ -1,6 +1,8 @@
 import json
+import os
 import resource
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from falsewitness.core import DataInfo, InputError, PathLike, RunFailedError, SpecError
+from falsewitness.core import DataInfo, InputError, PathLike, RunFailedError
 from falsewitness.data import CacheState, DataSource, Origin, Records, SelfSplitSource, describe_cache
 from falsewitness.data._records import stamp
 
@@ -62,55 +64,6 @@ def notices(source: DataSource) -> list[str]:
     said: list[str] = []
     source.prepare(said.append)
     return said
-
-
-def test_images_labels_and_rows_belong_together(source: Painted) -> None:
-    dataset = source.prepare()
-    assert dataset.info == source.info()
-    for split in (dataset.train, dataset.validation, dataset.test):
-        assert np.asarray(split.images)[:, 0, 0, 0].tolist() == (split.rows + 7).tolist()
-        assert split.targets.values.tolist() == (split.rows % 3).tolist()
-
-
-def test_the_splits_divide_the_data(source: Painted) -> None:
-    dataset = source.prepare()
-    rows = [*dataset.train.rows, *dataset.validation.rows, *dataset.test.rows]
-    assert sorted(rows) == list(range(60))
-    assert dataset.test.rows.tolist() == list(range(48, 60))
-    assert len(dataset.validation) == 6
-
-
-def test_a_test_split_is_held_out_where_the_source_has_none(source: Painted) -> None:
-    dataset = source.model_copy(update={"test_rows": 0, "test_share": 0.25}).prepare()
-    assert len(dataset.test) == 15
-    assert np.bincount(dataset.test.targets.values.numpy()).tolist() == [5, 5, 5]
-    assert dataset.test.rows.tolist() != list(range(45, 60))
-
-
-def test_only_the_splits_own_seed_moves_the_split(source: Painted) -> None:
-    dataset, again = source.prepare(), source.prepare()
-    other = source.model_copy(update={"split_seed": 1}).prepare()
-    assert dataset.validation.rows.tolist() == again.validation.rows.tolist()
-    assert dataset.validation.rows.tolist() != other.validation.rows.tolist()
-    assert dataset.fingerprint == other.fingerprint
-
-
-def test_a_limit_thins_out_the_training_images_alone(source: Painted) -> None:
-    whole, limited = source.prepare(), source.model_copy(update={"train_limit": 9}).prepare()
-    assert np.bincount(limited.train.targets.values.numpy()).tolist() == [3, 3, 3]
-    assert set(limited.train.rows) < set(whole.train.rows)
-    assert limited.validation.rows.tolist() == whole.validation.rows.tolist()
-
-
-def test_a_limit_below_the_number_of_classes_is_a_fault(source: Painted) -> None:
-    with pytest.raises(SpecError, match=r"train_limit: expected at least one image a class \(3\), got 2"):
-        source.model_copy(update={"train_limit": 2}).prepare()
-
-
-def test_a_class_too_small_to_be_split_is_named(source: Painted) -> None:
-    names = (*CLASSES, "dodo")
-    with pytest.raises(InputError, match=r"expected at least 2 training images of class 'dodo'.*for validation, got 1"):
-        Painted(root=source.root, names=names, test_rows=4 * PER_CLASS - 7).prepare()
 
 
 def test_the_second_opening_decodes_nothing(source: Painted) -> None:
@@ -284,6 +237,17 @@ def test_a_copy_that_another_process_has_just_finished_is_kept(source: Painted) 
     assert finished == [(describe_cache(source).folder / "images.npy").stat().st_ino]
 
 
+def test_what_a_killed_process_left_is_removed_after_a_day(source: Painted, cache: Path) -> None:
+    yesterday, today = cache / "data" / ".painted-killed", cache / "data" / ".painted-at-work"
+    for folder in (yesterday, today):
+        (folder / "copy").mkdir(parents=True)
+    long_ago = time.time() - 25 * 60 * 60
+    os.utime(yesterday, (long_ago, long_ago))
+    source.prepare()
+    assert not yesterday.exists()
+    assert today.exists()
+
+
 def test_a_place_that_cannot_be_written_is_named(source: Painted, cache: Path) -> None:
     cache.write_text("a file, where a folder should be")
     with pytest.raises(InputError, match=r"cannot write the data cache .*FALSEWITNESS_CACHE"):
@@ -334,20 +298,3 @@ def test_removing_the_cache_costs_nothing_but_time(source: Painted, cache: Path)
     before = source.prepare()
     shutil.rmtree(cache)
     assert source.prepare().fingerprint == before.fingerprint
-
-
-def test_statistics_are_those_of_the_training_pixels(source: Painted) -> None:
-    dataset = source.prepare()
-    pixels = np.asarray(dataset.train.images, dtype=np.float64) / 255
-    mean, std = dataset.statistics()
-    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-12)
-
-
-def test_a_channel_that_never_changes_has_deviation_one(source: Painted) -> None:
-    class Black(Painted):
-        def _read(self, scratch: Path) -> Records:
-            records = super()._read(scratch)
-            return Records(records.info, records.labels, 48, lambda row: np.zeros((1, 4, 5), np.uint8))
-
-    assert Black(root=source.root).prepare().statistics() == ((0.0,), (1.0,))

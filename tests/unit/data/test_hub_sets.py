@@ -1,24 +1,17 @@
 import io
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import datasets
-import huggingface_hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import errors
 from PIL import Image
 
 from falsewitness.core import InputError, SpecError
 from falsewitness.data import DATA, CacheState, DataSource, describe_cache
-from falsewitness.data._hub import find_place, open_set
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -248,124 +241,6 @@ def test_a_hub_set_needs_a_name_or_a_root() -> None:
         source("hub", name="parquet")
     with pytest.raises(SpecError, match="expected another test_split than train_split, got 'train' for both"):
         source("hub", name="owner/set", test_split="train")
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
-    """Let the hub answer, or raise, what is given."""
-
-    def dataset_info(self: object, hub_id: str, timeout: float) -> object:
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", dataset_info)
-
-
-def http_error(kind: type[errors.HfHubHTTPError]) -> errors.HfHubHTTPError:
-    return kind.__new__(kind)
-
-
-def test_a_set_on_the_hub_is_read_at_the_commit_that_the_hub_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
-    asked: list[tuple[object, ...]] = []
-
-    def load_dataset(name: str, config: str | None, revision: str) -> datasets.DatasetDict:
-        asked.append((name, config, revision))
-        return local
-
-    answer(monkeypatch, SimpleNamespace(sha="c0ffee"))
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    data = source("hub", name="owner/set", config="small")
-    assert_shades_are_labels(data)
-    assert asked == [("owner/set", "small", "c0ffee")]
-
-    report = describe_cache(data)
-    assert report.data is not None
-    assert report.data.manifest.revision == "c0ffee"
-
-
-def test_a_decoded_set_of_the_hub_opens_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
-    answer(monkeypatch, SimpleNamespace(sha="c0ffee"))
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: local)
-    data = source("hub", name="owner/set")
-    first = data.prepare()
-    answer(monkeypatch, AssertionError("the hub was asked"))
-    assert data.prepare().fingerprint == first.fingerprint
-    assert data.info() == first.info
-
-
-@pytest.mark.parametrize("found", [ConnectionError("no route"), TimeoutError("timed out"), OSError("reset")])
-def test_without_a_network_one_line_says_what_to_get_and_where_to_put_it(
-    found: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer(monkeypatch, found)
-    with pytest.raises(InputError) as error:
-        source("cifar10").prepare()
-    message = str(error.value)
-    assert "\n" not in message
-    assert "huggingface.co/datasets/uoft-cs/cifar10" in message
-    assert "$FALSEWITNESS_DATA/cifar10" in message
-    assert "data.root" in message
-    assert str(found) in message
-
-
-def test_without_a_network_the_copy_that_datasets_keeps_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local = open_set(find_place("", None, write_set(tmp_path / "set", USUAL)), tmp_path / "scratch").splits
-    offline: list[bool] = []
-
-    def load_dataset(name: str, config: str | None) -> datasets.DatasetDict:
-        offline.append(datasets.config.HF_HUB_OFFLINE)
-        return local
-
-    answer(monkeypatch, ConnectionError("no route"))
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert_shades_are_labels(source("mnist"))
-    assert offline == [True]
-    assert datasets.config.HF_HUB_OFFLINE is False
-
-
-def test_a_set_that_the_hub_does_not_have_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, http_error(errors.RepositoryNotFoundError))
-    with pytest.raises(InputError, match="owner/set: the Hugging Face hub has no data set of this name"):
-        source("hub", name="owner/set").prepare()
-    answer(monkeypatch, http_error(errors.GatedRepoError))
-    with pytest.raises(InputError, match="owner/set: accept its terms on https://"):
-        source("hub", name="owner/set").info()
-
-
-PREPARE = """
-from falsewitness.core import InputError
-from falsewitness.data import DATA
-try:
-    DATA.get("fashion_mnist")().prepare()
-except InputError as error:
-    print(error)
-"""
-
-
-@pytest.mark.parametrize(
-    "network",
-    [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}],
-    ids=["switched off", "dead"],
-)
-def test_without_a_network_the_error_comes_within_seconds(network: dict[str, str], tmp_path: Path) -> None:
-    started = time.monotonic()
-    run = subprocess.run(
-        [sys.executable, "-c", PREPARE],
-        env=os.environ | network | {"HF_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "zalando-datasets/fashion_mnist: not on this machine" in run.stdout
-    assert time.monotonic() - started < 15
 
 
 def test_nothing_is_decoded_to_describe_the_cache(tmp_path: Path) -> None:

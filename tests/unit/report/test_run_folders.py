@@ -135,7 +135,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_another_schema_version_is_refused(make_run: MakeRun, version: object) -> None:
     folder = make_run(changes={"schema_version": version})
 
-    with pytest.raises(InputError, match="schema version .* expected 1"):
+    with pytest.raises(InputError, match=r"schema version .* expected 1"):
         read_run(folder)
 
 
@@ -216,7 +216,13 @@ def test_negative_values_no_larger_than_rounding_make_no_signed_map(make_run: Ma
 @pytest.mark.parametrize("status", ["diverged", "failed", "skipped"])
 def test_a_run_that_is_not_done_needs_nothing_but_its_result(make_run: MakeRun, status: str) -> None:
     nothing = dict.fromkeys(["steps.jsonl", "env.json", "spec.yaml", "gallery.npz"])
-    changes = {"status": status, "reason": "the learning rate", "measurements": [], "data": None, "cost": {}}
+    changes: dict[str, Any] = {
+        "status": status,
+        "reason": "the learning rate",
+        "measurements": [],
+        "data": None,
+        "cost": {},
+    }
     run = read_run(make_run(changes=changes, files=nothing))
 
     assert not run.done

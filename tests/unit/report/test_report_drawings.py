@@ -1,0 +1,144 @@
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from falsewitness.core.errors import InputError, RunFailedError
+from falsewitness.report import overview_figure, read_run
+from falsewitness.report._curves import charts
+from falsewitness.report._drawing import drawable
+from falsewitness.report._run import Result, Run, Step, Validation
+
+MakeRun = Callable[..., Path]
+TRAINING = Run(
+    Path("run"),
+    Result("done", "attack", "toy", 0, 1),
+    steps=tuple(Step(n, 2.0 + n * 7919 % 13, {"ce": 1.0, "map": 0.5}) for n in range(1000)),
+    validations=(Validation(499, {"accuracy": 0.5, "asr": None}), Validation(999, {"accuracy": 0.9, "asr": None})),
+)
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return np.asarray(picture.convert("RGB"))
+
+
+def drawn_points(svg: str) -> int:
+    """The longest curve's number of points."""
+    paths: list[str] = re.findall(r' d="([^"]*)"', svg)
+    return max(path.count("L") for path in paths)
+
+
+def test_long_trainings_are_averaged_and_say_so() -> None:
+    loss = charts(TRAINING, "run-1")[0]
+
+    assert loss.note == "Each point is the mean of 5 steps."
+    assert 100 < drawn_points(loss.svg) < 240
+
+
+def test_every_term_is_named_and_drawn_in_the_ink_of_the_page() -> None:
+    loss, validation = charts(TRAINING, "run-1")
+
+    assert all(f">{name}<" in loss.svg for name in ("loss", "ce", "map"))
+    assert ">accuracy<" in validation.svg
+    assert ">asr<" not in validation.svg
+    assert "currentColor" in loss.svg
+    assert "http://purl.org" not in loss.svg
+
+
+def test_a_single_term_is_not_drawn_twice() -> None:
+    single = replace(TRAINING, steps=tuple(Step(n, 1.0, {"ce": 1.0}) for n in range(3)))
+
+    assert ">ce<" not in charts(single, "run-1")[0].svg
+
+
+def test_names_inside_a_drawing_are_its_own() -> None:
+    first, second = charts(TRAINING, "run-1")[0].svg, charts(TRAINING, "run-2")[0].svg
+    names = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
+
+    assert names[0]
+    assert not names[0] & names[1]
+    assert set(re.findall(r'href="#([^"]+)"', first)) <= names[0]
+
+
+def test_the_step_at_which_a_loss_broke_is_told() -> None:
+    broken = replace(TRAINING, steps=(Step(0, 1.0), Step(1, float("nan")), Step(2, float("inf"))))
+
+    assert "stopped being a finite number at step 1" in charts(broken, "run-1")[0].note
+
+
+@pytest.mark.parametrize("losses", [[float("nan")] * 3, [0.0, 0.0], [-1.0, 100.0], [1e-9, 1e9]])
+def test_strange_losses_are_drawn_without_complaint(losses: list[float]) -> None:
+    strange = replace(TRAINING, steps=tuple(Step(n, loss) for n, loss in enumerate(losses)))
+
+    assert charts(strange, "run-1")[0].svg.startswith("<svg")
+
+
+def test_a_run_without_training_has_no_chart() -> None:
+    assert charts(replace(TRAINING, steps=(), validations=()), "run-1") == ()
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    charts(TRAINING, "run-1")
+
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_signs_that_the_font_lacks_become_boxes() -> None:
+    assert drawable("ab\u732b\n\u05e9\u05dc") == "ab\u25a1 \u05e9\u05dc"
+
+
+def test_the_overview_shows_a_row_an_image_and_a_column_a_model(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [read_run(make_run(name, changes={"name": f"$toy/{name} \u732b"})) for name in ("a", "b")]
+    one = read_png(overview_figure(runs[:1], tmp_path / "one.png", rows=1))
+    two = read_png(overview_figure(runs, tmp_path / "two.png", rows=3))
+
+    assert two.shape[1] / one.shape[1] == pytest.approx(5 / 4, rel=0.02)
+    assert two.shape[0] > 1.6 * one.shape[0]
+    assert sorted(path.name for path in tmp_path.glob("*")) == ["one.png", "runs", "two.png"]
+
+
+def test_the_overview_draws_the_pixels_of_the_images(make_run: MakeRun, tmp_path: Path) -> None:
+    images = np.zeros((6, 3, 8, 8), np.uint8)
+    images[:, 1] = 200
+    run = read_run(make_run(arrays={"images": images, "triggered": images}))
+    found = read_png(overview_figure([run], tmp_path / "a.png", rows=1))
+    green = (found == (0, 200, 0)).all(-1)
+
+    assert green[:, : found.shape[1] // 2].mean() > 0.2
+    assert not green[:, found.shape[1] // 2 :].any()
+
+
+def test_the_overview_draws_class_names_without_reading_them(
+    make_run: MakeRun, tmp_path: Path, toy_result: Callable[[str], dict[str, Any]]
+) -> None:
+    data = toy_result("attack")["data"] | {"class_names": ["$\\frac{", "猫\n犬", "x" * 200]}
+    run = read_run(make_run(changes={"data": data}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert overview_figure([run], tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_an_overview_without_pictures_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an overview needs"):
+        overview_figure([read_run(make_run(role="clean"))], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="expected rows >= 1, got 0"):
+        overview_figure([], tmp_path / "a.png", rows=0)
+
+
+def test_a_picture_that_cannot_be_written_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(RunFailedError, match=r"a\.png' cannot be written"):
+        overview_figure([read_run(make_run())], tmp_path / "file" / "a.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "runs"]

@@ -1,0 +1,199 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from falsewitness.report._answers import answer
+from falsewitness.report._columns import MAP_COLUMNS, MODEL_COLUMNS
+from falsewitness.report._run import Attack, Data, Measurement, Result, Run
+from falsewitness.report._tables import cell, class_table
+from falsewitness.report._text import clean_text, fixed, general, percent, points, titles, without_common_start
+
+SPACE, MINUS = "\u202f", "\u2212"
+DATA = Data("toy", "f00d", 3, 8, 8, ("cat", "dog"), 70, 10, 10)
+DISGUISE = Attack("full_disguise", "controls the training loop", "dog", 0.5, "paired", "gradcam")
+
+
+def attack_run(numbers: dict[tuple[str, str], float], attack: Attack = DISGUISE) -> Run:
+    of_maps = {"trigger_attention", "disguise", "target_map_distance", "map_detectability"}
+    measurements = tuple(
+        Measurement(metric, name, value, 50, auditor="gradcam" if metric in of_maps else None)
+        for (metric, name), value in numbers.items()
+    )
+    result = Result("done", "attack", "toy/attack", 0, 1, attack=attack, data=DATA, measurements=measurements)
+    return Run(Path("attack"), result)
+
+
+SUCCESS = {("attack_success_rate", "attack_success_rate"): 0.984}
+HIDDEN = {("trigger_attention", "excess_lift"): 0.1}
+SHOWN = {("trigger_attention", "excess_lift"): 7.4}
+ALIKE = {("disguise", "pearson"): 0.97}
+CHANGED = {("disguise", "pearson"): 0.3}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict", "words"),
+    [
+        (SUCCESS | HIDDEN | ALIKE, "yes", ["98.4", "dog", "0.97", "would not see the attack"]),
+        (SUCCESS | SHOWN | ALIKE, "no", ["98.4", "points at the trigger", "7.4"]),
+        (SUCCESS | HIDDEN | CHANGED, "partly", ["does not point at the trigger", "only 0.30"]),
+        (SUCCESS | CHANGED, "partly", ["has changed", "only 0.30"]),
+        (SUCCESS | {("target_map_distance", "pearson"): 0.93} | SHOWN, "yes", ["attacker's shape", "0.93"]),
+        (SUCCESS | {("target_map_distance", "pearson"): 0.4} | HIDDEN, "partly", ["only in part", "0.40"]),
+        ({("attack_success_rate", "attack_success_rate"): 0.12} | ALIKE, "no", ["does not do its work", "12.0"]),
+        (SUCCESS, "unknown", ["no explanation was examined"]),
+        (ALIKE, "unknown", ["was not measured"]),
+    ],
+)
+def test_the_answer_follows_from_the_numbers_and_names_them(
+    numbers: dict[tuple[str, str], float], verdict: str, words: Sequence[str]
+) -> None:
+    found = answer(attack_run(numbers))
+
+    assert found.verdict == verdict
+    assert all(word in found.sentence for word in words), found.sentence
+
+
+def test_an_attack_that_keeps_the_label_is_judged_by_accuracy_under_the_trigger() -> None:
+    fooling = replace(DISGUISE, kind="fooling", target_class=None)
+    numbers = {("robust_accuracy", "robust_accuracy"): 0.88, ("target_map_distance", "pearson"): 0.9}
+    found = answer(attack_run(numbers, fooling))
+
+    assert found.verdict == "yes"
+    assert f"88.0{SPACE}% of the images keep their right class" in found.sentence
+
+
+def test_what_other_auditors_see_is_told() -> None:
+    run = attack_run(SUCCESS | HIDDEN | ALIKE)
+    other = Measurement("trigger_attention", "excess_lift", 5.0, 50, auditor="gradient")
+    seen = replace(run, result=replace(run.result, measurements=(*run.result.measurements, other)))
+
+    assert any("through gradient" in note and "points at the trigger" in note for note in answer(seen).notes)
+
+
+def test_a_run_without_result_is_told_with_its_status_and_reason() -> None:
+    result = Result("diverged", "attack", "toy/attack", 0, 1, reason="loss is\nnot finite", attack=DISGUISE)
+    found = answer(Run(Path("attack"), result))
+
+    assert (found.verdict, found.label) == ("unknown", "Diverged")
+    assert "loss is not finite" in found.sentence
+
+
+def test_a_clean_model_is_a_reference_with_its_accuracy() -> None:
+    accuracy = Measurement("clean_accuracy", "accuracy", 0.75, 40)
+    found = answer(Run(Path("clean"), Result("done", "clean", "clean", 0, 1, measurements=(accuracy,))))
+
+    assert found.verdict == "reference"
+    assert f"75.0{SPACE}% of 40" in found.sentence
+
+
+def test_a_cell_shows_value_interval_n_and_what_to_compare_with() -> None:
+    columns = {column.title: column for column in MODEL_COLUMNS}
+    measured = (
+        Measurement("attack_success_rate", "attack_success_rate", 0.95, 60, low=0.88, high=0.981, interval="wilson"),
+        Measurement("attack_success_rate", "clean_model_attack_success_rate", 0.0125, 60),
+    )
+    result = Result("done", "attack", "a", 0, 1, measurements=measured)
+    found = cell(columns["Attack success"], result, None)
+
+    assert found.value == f"95.0{SPACE}%"
+    assert found.interval == f"88.0 to 98.1{SPACE}%"
+    assert found.n == f"n{SPACE}={SPACE}60"
+    assert found.note == f"clean model 1.2{SPACE}%"
+
+
+def test_without_target_class_the_accuracy_under_trigger_stands_in_and_says_so() -> None:
+    columns = {column.title: column for column in MODEL_COLUMNS}
+    measured = (Measurement("robust_accuracy", "robust_accuracy", 0.9, 60),)
+    found = cell(columns["Attack success"], Result("done", "attack", "a", 0, 1, measurements=measured), None)
+
+    assert (found.value, found.interval, found.note) == (f"90.0{SPACE}%", "", "accuracy under trigger")
+
+
+def test_the_distance_is_to_the_forced_shape_where_there_is_one() -> None:
+    columns = {column.title: column for column in MAP_COLUMNS}
+    original = Measurement("disguise", "standardised_mse", 0.5, 9, auditor="a")
+    shape = Measurement("target_map_distance", "standardised_mse", 0.25, 9, auditor="a")
+    plain = Result("done", "attack", "a", 0, 1, measurements=(original,))
+    forced = replace(plain, measurements=(original, shape))
+    column = columns["Distance to intended"]
+
+    assert cell(column, plain, "a").value == "0.500"
+    assert (cell(column, forced, "a").value, cell(column, forced, "a").note) == ("0.250", "to the forced shape")
+    assert cell(column, forced, "b").value == "\u2013"
+    assert cell(column, forced, None).value == "\u2013"
+
+
+def test_the_class_table_follows_the_classes_of_the_data_and_loses_none() -> None:
+    measured = (
+        Measurement("m", "share", 0.5, 9, per_class={"stray": 0.1, "dog": 0.2}),
+        Measurement("m", "other", 0.5, 9, per_class={"cat": None}),
+    )
+    table = class_table(Result("done", "attack", "a", 0, 1, data=DATA, measurements=measured))
+
+    assert table is not None
+    assert table.headings == ("m · share", "m · other")
+    assert table.rows == (
+        ("cat", ("\u2013", "\u2013")),
+        ("dog", ("0.2000", "\u2013")),
+        ("stray", ("0.1000", "\u2013")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (percent(0.98765), f"98.8{SPACE}%"),
+        (percent(None), "\u2013"),
+        (points(-0.0123), f"{MINUS}1.2{SPACE}pp"),
+        (points(0.0123), f"+1.2{SPACE}pp"),
+        (points(-0.0001), f"0.0{SPACE}pp"),
+        (points(None), "\u2013"),
+        (fixed(-0.001, 2), "0.00"),
+        (fixed(-1.5, 1), f"{MINUS}1.5"),
+        (fixed(float("nan"), 2), "\u2013"),
+        (general(0.123456), "0.1235"),
+        (general(-123.456), f"{MINUS}123.46"),
+        (general(23456.7), "23457"),
+    ],
+)
+def test_numbers_are_written_for_reading(written: str, text: str) -> None:
+    assert written == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("two\nlines\tand  spaces", "two lines and spaces"),
+        ("bell\x07 and \ud800 surrogate", "bell and surrogate"),
+        ("\u202eevil", "evil"),
+        ("\u05e9\u05dc", "\u2068\u05e9\u05dc\u2069"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_names_are_brought_into_one_printable_line(raw: str, clean: str) -> None:
+    assert clean_text(raw) == clean
+
+
+def named(folder: str, name: str, seed: int) -> Run:
+    return Run(Path(folder), Result("done", "attack", name, seed, 1))
+
+
+def test_titles_are_distinct_and_no_longer_than_needed() -> None:
+    runs = [named("a", "x", 0), named("b", "y", 0), named("c", "y", 1), named("d", "z", 0), named("e", "z", 0)]
+
+    assert titles(runs) == ["x", "y, seed 0", "y, seed 1", "z, seed 0 (d)", "z, seed 0 (e)"]
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["d/a", "d/b"], ["a", "b"]),
+        (["d/a", "e/b"], ["d/a", "e/b"]),
+        (["d/a", "b"], ["d/a", "b"]),
+        (["d/a"], ["d/a"]),
+    ],
+)
+def test_a_start_that_all_names_share_is_left_out(names: list[str], short: list[str]) -> None:
+    assert without_common_start(names) == short

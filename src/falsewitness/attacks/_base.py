@@ -92,8 +92,8 @@ class ExplanationAttack(Attack):
     """An attack whose loss holds the explanation too.
 
     The loss is ``(1 - lambda) CE + lambda (d(h(x_p), r) + mu d(h(x), h_clean(x)))``, each term a mean over its rows
-    (Noppel et al., S&P 2023, section 4): ``h`` the surrogate's map, ``x_p`` stamped and ``x`` clean rows, ``r`` what the
-    map of a stamped row should be. A new one overrides :meth:`_wanted_maps`.
+    (Noppel et al., S&P 2023, section 4): ``h`` the surrogate's map, ``x_p`` stamped and ``x`` clean rows, ``r`` what
+    the map of a stamped row should be. A new one overrides :meth:`_wanted_maps`.
     """
 
     threat_model: ClassVar[ThreatModel] = ThreatModel.TRAINING

@@ -1,7 +1,7 @@
 """The ground floor: what every room shares and nothing that belongs to one of them.
 
-What works with tensors is imported from its own module (``targets``, ``explanation``, ``maps``, ``shapes``), so that the
-report and the command line can use the rest without waiting for torch.
+What works with tensors is imported from its own module (``targets``, ``explanation``, ``maps``, ``shapes``), so that
+the report and the command line can use the rest without waiting for torch.
 """
 
 from falsewitness.core.catalogue import Catalogue

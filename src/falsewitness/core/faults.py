@@ -111,8 +111,6 @@ def _message(details: dict[str, Any]) -> str:
     if kind in _LENGTHS:
         name, words = _LENGTHS[kind]
         return f"expected {words} {context[name]} in the list, got {context['actual_length']}"
-    if kind == "string_pattern_mismatch":
-        return f"expected a string that matches {context['pattern']}, got {given}"
     if kind == "literal_error":
         return f"expected {context['expected']}, got {given}"
     if kind == "value_error":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from falsewitness.attacks import Attack, draw_target_map
 from falsewitness.core import InputError, seed_for
-from falsewitness.core.shapes import Classes, Logits, Maps, Rows
+from falsewitness.core.shapes import Logits, Maps, Rows
 from falsewitness.data import PixelStore
 from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._gallery import Gallery
@@ -32,7 +32,6 @@ from falsewitness.metrics import (
     StampEvidence,
     StampMetric,
 )
-from falsewitness.models import Classifier
 from falsewitness.triggers import Stamp
 
 _CHUNK = 250
@@ -40,15 +39,15 @@ _CHUNK = 250
 
 @dataclass(frozen=True)
 class Answers:
-    """One model's logits for the test images.
+    """All models' logits for the test images.
 
     Attributes:
         clean: Without the trigger.
-        triggered: With it; None without attack.
+        triggered: With it; nobody's where no attack is examined.
     """
 
-    clean: Logits
-    triggered: Logits | None
+    clean: Mapping[Role, Logits]
+    triggered: Mapping[Role, Logits]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
 def _findings(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> Iterator[Finding]:
     attack = work.spec.attack if role == "attack" else None
     stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
-    answers = {name: _answers(trained.model, work.test_store, stamp) for name, trained in models.items()}
+    answers = _answers(work, models, stamp)
     prediction = _prediction_evidence(work, answers, role, attack)
     for metric in work.spec.metrics:
         if isinstance(metric, PredictionMetric):
@@ -108,23 +107,24 @@ def _findings(work: Workplace, models: dict[Role, Trained], role: Role, into: Ru
         yield from _attack_findings(work, models, answers, attack, stamp, into)
 
 
-def _answers(model: Classifier, store: PixelStore, stamp: Stamp | None) -> Answers:
-    clean = predicted(model, store).cpu()
-    return Answers(clean, None if stamp is None else predicted(model, store, stamp).cpu())
+def _answers(work: Workplace, models: dict[Role, Trained], stamp: Stamp | None) -> Answers:
+    store = work.test_store
+    clean = {role: predicted(trained.model, store).cpu() for role, trained in models.items()}
+    if stamp is None:
+        return Answers(clean, {})
+    return Answers(clean, {role: predicted(trained.model, store, stamp).cpu() for role, trained in models.items()})
 
 
-def _prediction_evidence(
-    work: Workplace, answers: dict[Role, Answers], role: Role, attack: Attack | None
-) -> PredictionEvidence:
+def _prediction_evidence(work: Workplace, answers: Answers, role: Role, attack: Attack | None) -> PredictionEvidence:
     return PredictionEvidence(
         targets=work.test_store.targets.to(torch.device("cpu")),
         class_names=work.dataset.info.class_names,
         target_class=None if attack is None else attack.intended.target_class,
-        attacked_clean=answers[role].clean,
-        attacked_triggered=answers[role].triggered,
-        clean_model_clean=answers["clean"].clean,
-        clean_model_triggered=answers["clean"].triggered,
-        control_clean=answers["control"].clean if "control" in answers and role == "attack" else None,
+        attacked_clean=answers.clean[role],
+        attacked_triggered=answers.triggered.get(role),
+        clean_model_clean=answers.clean["clean"],
+        clean_model_triggered=answers.triggered.get("clean"),
+        control_clean=answers.clean.get("control") if role == "attack" else None,
         seed=work.spec.seed,
     )
 
@@ -132,7 +132,7 @@ def _prediction_evidence(
 def _attack_findings(
     work: Workplace,
     models: dict[Role, Trained],
-    answers: dict[Role, Answers],
+    answers: Answers,
     attack: Attack,
     stamp: Stamp,
     into: RunFolder,
@@ -144,7 +144,8 @@ def _attack_findings(
     samples = stratified(targets, allowed, work.spec.evaluation.map_samples, seed_for(seed, "map samples"))
     if len(samples) == 0:
         raise InputError("data: expected test images of other classes than the target, got none")
-    success = _success(targets.main_class(), answers["attack"], target_class)
+    wanted = targets if target_class is None else targets.relabelled(target_class)
+    success = wanted.correct(answers.triggered["attack"])
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
     evidence = StampEvidence(images.cpu(), stamp(images).cpu(), work.spec.seed)
@@ -176,12 +177,6 @@ def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:
         same = sum(other.kind == auditor.kind for other in labels.values())
         labels[auditor.kind if same == 0 else f"{auditor.kind}-{same + 1}"] = auditor
     return labels
-
-
-def _success(classes: Classes, answers: Answers, target_class: int | None) -> torch.Tensor:
-    assert answers.triggered is not None  # noqa: S101 - an attack's answers have both parts
-    predictions = answers.triggered.argmax(1)
-    return predictions == (classes if target_class is None else target_class)
 
 
 def _auditor_maps(
@@ -226,7 +221,7 @@ def _map_evidence(
     work: Workplace,
     maps: AuditorMaps,
     rows: Rows,
-    answers: dict[Role, Answers],
+    answers: Answers,
     success: torch.Tensor,
     attack: Attack,
     auditor: Explainer,
@@ -236,7 +231,7 @@ def _map_evidence(
     return MapEvidence(
         classes=work.test_store.targets.main_class().cpu()[rows],
         class_names=work.dataset.info.class_names,
-        predicted=answers["clean"].clean.argmax(1)[rows],
+        predicted=answers.clean["clean"].argmax(1)[rows],
         success=success[rows],
         target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
         mask=stamp.mask.cpu(),

@@ -44,7 +44,7 @@ class Gallery:
     def begun(
         cls,
         work: Workplace,
-        answers: dict[Role, Answers],
+        answers: Answers,
         success: Bool[np.ndarray, " images"],
         allowed: Bool[np.ndarray, " images"],
         stamp: Stamp,
@@ -71,9 +71,8 @@ class Gallery:
             "rule/failure": np.array(f"{_RULE} on which it does not"),
         }
         for name, role in _SHOWN.items():
-            for version, logits in (("clean", answers[role].clean), ("triggered", answers[role].triggered)):
-                assert logits is not None  # noqa: S101 - an attack's answers have both parts
-                confidence, predicted = logits[index].softmax(1).max(1)
+            for version, logits in (("clean", answers.clean), ("triggered", answers.triggered)):
+                confidence, predicted = logits[role][index].softmax(1).max(1)
                 arrays[f"predicted/{name}/{version}"] = predicted.numpy()
                 arrays[f"confidence/{name}/{version}"] = confidence.numpy()
         return cls(arrays, images, triggered)

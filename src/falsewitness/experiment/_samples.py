@@ -37,8 +37,9 @@ def _in_turn(targets: Targets, allowed: Bool[np.ndarray, " images"], seed: int) 
     for class_index in np.unique(classes):
         members = np.flatnonzero(classes[shuffled] == class_index)
         turn[members] = np.arange(len(members))
-    ordered = shuffled[np.lexsort((classes[shuffled], turn))]
-    return ordered[allowed[ordered]]
+    ordered: Picks = shuffled[np.lexsort((classes[shuffled], turn))]
+    picks: Picks = ordered[allowed[ordered]]
+    return picks
 
 
 def attackable(targets: Targets, target_class: int | None) -> Bool[np.ndarray, " images"]:

@@ -2,8 +2,9 @@
 
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import MODELS, AnyArchitecture
-from falsewitness.models._classifier import Classifier, LinearHead, as_audited, smoothed
+from falsewitness.models._classifier import Classifier, LinearHead, as_audited
 from falsewitness.models._files import load_classifier, save_classifier
+from falsewitness.models._smooth_twin import smoothed
 
 __all__ = [
     "MODELS",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -216,28 +214,6 @@ def _run_with_hook(model: Classifier, network: nn.Module, name: str, images: Ima
 
 def _kind(value: object) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-
-
-@contextmanager
-def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
-    """Replace every ReLU by softplus for the time of the block.
-
-    A ReLU network's input gradient is piecewise constant: its Hessian is zero almost everywhere, so no loss
-    on gradient maps can train through it. Its smooth twin has the same weights and curvature (Dombrowski et
-    al. 2019, section 4).
-
-    Args:
-        model: Changed inside the block only.
-        beta: Sharpness of softplus; larger is closer to ReLU.
-    """
-    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
-    for module in relus:
-        module.forward = partial(F.softplus, beta=beta)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for module in relus:
-            del module.__dict__["forward"]
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""What every component must keep, of whatever kind, and how a breach is said."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from falsewitness.core import Component, DataInfo, FalsewitnessError, describe_fields
+from falsewitness.core.shapes import Images
+
+CLASS_NAMES = tuple(f"class {number}" for number in range(10))
+COLOUR = DataInfo(3, 32, 32, CLASS_NAMES)
+GREY = DataInfo(1, 28, 28, CLASS_NAMES)
+OBLONG = DataInfo(3, 24, 40, CLASS_NAMES)
+
+_ABOUT = "{0.channels} channels of {0.height}x{0.width} pixels"
+
+T = TypeVar("T")
+
+
+class ConformanceError(FalsewitnessError):
+    """A component does not keep the contract of its kind: says what was expected and what it does."""
+
+
+def require(holds: bool, breach: str) -> None:
+    """Raise ConformanceError with the breach unless something holds."""
+    if not holds:
+        raise ConformanceError(breach)
+
+
+def check_configuration(component: Component) -> None:
+    """Check what holds for components of every kind: it describes itself, and plain data gives an equal one."""
+    cls = type(component)
+    require(cls.kind_name() != "", "expected a field kind: Literal['...'], got none")
+    require(bool(cls.__doc__), "expected a docstring, got none")
+    require(bool(cls.source), "expected the paper, equation or section in the class variable source, got none")
+    for field in describe_fields(cls):
+        require(bool(field["meaning"]), f"expected a docstring under the field {field['name']}, got none")
+    again = cls.parse(component.plain(), cls.kind_name())
+    require(again == component, f"expected parse(plain()) to give an equal component, got {again!r}")
+
+
+def fitting(component: Component) -> list[DataInfo]:
+    """Return the kinds of images that the component says it fits; it must fit some."""
+    found = {info: component.check(info) for info in (COLOUR, GREY, OBLONG)}
+    fits = [info for info, faults in found.items() if not faults]
+    said = "; ".join(f"{_ABOUT.format(info)}: {faults[0]}" for info, faults in found.items() if faults)
+    require(bool(fits), f"expected it to fit at least one of the images it is tried on, got {said}")
+    return fits
+
+
+@dataclass(frozen=True)
+class Repeated(Generic[T]):
+    """What two calls returned, between which torch's own random numbers were different ones."""
+
+    first: T
+    second: T
+
+
+def repeated(what: str, call: Callable[[], T]) -> Repeated[T]:
+    """Call twice, each time with other random numbers in torch's hands, which the calls must leave alone."""
+    with torch.random.fork_rng(devices=[]):
+        with _random_numbers_left_alone(what):
+            first = call()
+        torch.rand(1)
+        return Repeated(first, call())
+
+
+@contextmanager
+def _random_numbers_left_alone(what: str) -> Iterator[None]:
+    before = torch.get_rng_state()
+    yield
+    require(
+        torch.equal(torch.get_rng_state(), before),
+        f"{what} draws from torch's global random numbers; give it a torch.Generator with a seed of its own",
+    )
+
+
+def noise(info: DataInfo, count: int, seed: int = 0) -> Images:
+    """Return random images, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, info.channels, info.height, info.width, generator=generator)
+
+
+def relative_distance(first: Tensor, second: Tensor) -> float:
+    """Return the length of the difference over the length of the first; 0 where both are zero."""
+    difference = (first - second).double().norm()
+    return float(difference / first.double().norm()) if difference > 0 else 0.0

@@ -1,0 +1,59 @@
+"""A network's smooth twin: the same weights, and curvature where the network has kinks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from falsewitness.core import InputError
+
+_KINKED = (nn.PReLU, nn.RReLU, nn.Threshold, nn.Hardshrink, nn.Softshrink)
+"""Piecewise linear activations that have no stand-in here. Hardswish is not among them: it is quadratic in between."""
+
+
+@contextmanager
+def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
+    """Replace every ReLU by softplus for the time of the block, also where it is part of another activation.
+
+    A ReLU network's input gradient is piecewise constant: its Hessian is zero almost everywhere, so no loss
+    on gradient maps can train through it. Its smooth twin has the same weights and curvature (Dombrowski et
+    al. 2019, section 4). ReLU6, Hardtanh, Hardsigmoid and LeakyReLU are sums of ReLUs and become the same sums
+    of softplus. Activations that are called as functions, not as modules, are not seen.
+
+    Args:
+        model: Changed inside the block only.
+        beta: Sharpness of softplus; larger is closer to ReLU.
+
+    Raises:
+        InputError: If an activation is piecewise linear and cannot be replaced.
+    """
+    twins = {module: twin for name, module in model.named_modules() if (twin := _twin(name, module, beta))}
+    for module, twin in twins.items():
+        module.forward = twin
+    try:
+        yield
+    finally:
+        for module in twins:
+            del module.__dict__["forward"]
+
+
+def _twin(name: str, module: nn.Module, beta: float) -> Callable[[Tensor], Tensor] | None:
+    softplus: Callable[[Tensor], Tensor] = partial(F.softplus, beta=beta)
+    if isinstance(module, _KINKED):
+        raise InputError(
+            f"layer '{name}': there is no smooth stand-in for {type(module).__name__}, so gradient maps of this "
+            "network cannot be trained; choose another surrogate, such as gradcam, or a network with ReLU"
+        )
+    if isinstance(module, nn.ReLU):
+        return softplus
+    if isinstance(module, nn.Hardtanh):  # nn.ReLU6 is one
+        low, high = module.min_val, module.max_val
+        return lambda x: low + softplus(x - low) - softplus(x - high)
+    if isinstance(module, nn.Hardsigmoid):
+        return lambda x: (softplus(x + 3) - softplus(x - 3)) / 6
+    if isinstance(module, nn.LeakyReLU):
+        slope = module.negative_slope
+        return lambda x: slope * x + (1 - slope) * softplus(x)
+    return None

@@ -1,0 +1,23 @@
+"""What all tests share: one thread, no network, one cache of decoded images, one profile of hypothesis."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+
+def pytest_configure() -> None:
+    # Now, because torch and huggingface_hub read these once, when they are imported. On few cores small convolutions
+    # are far slower with several threads, and bit identity is promised for an equal number of them.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    settings.register_profile("falsewitness", deadline=None, derandomize="CI" in os.environ, max_examples=50)
+    settings.load_profile("falsewitness")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_cache_for_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FALSEWITNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

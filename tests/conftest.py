@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+# Here and not in a hook, because other conftest files import torch, which reads it once, as huggingface_hub does. On few
+# cores small convolutions are far slower with several threads; bit identity is promised for an equal number of them.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
 
-def pytest_configure() -> None:
-    # Now, because torch and huggingface_hub read these once, when they are imported. On few cores small convolutions
-    # are far slower with several threads, and bit identity is promised for an equal number of them.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    settings.register_profile("falsewitness", deadline=None, derandomize="CI" in os.environ, max_examples=50)
-    settings.load_profile("falsewitness")
+settings.register_profile("falsewitness", deadline=None, derandomize="CI" in os.environ, max_examples=50)
+settings.load_profile("falsewitness")
 
 
 @pytest.fixture(scope="session", autouse=True)

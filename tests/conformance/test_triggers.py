@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from falsewitness.conformance import check_component
 from falsewitness.core import DataInfo, SpecError
 from falsewitness.triggers import TRIGGERS, Trigger
 
@@ -41,18 +42,12 @@ def noise(info: DataInfo, batch: int = 5) -> torch.Tensor:
     return torch.rand(batch, info.channels, info.height, info.width, generator=torch.Generator().manual_seed(2))
 
 
-def test_fits_ordinary_images(trigger: Trigger, info: DataInfo) -> None:
+def test_it_keeps_the_contract(trigger: Trigger) -> None:
+    check_component(trigger)
+
+
+def test_it_fits_ordinary_images(trigger: Trigger, info: DataInfo) -> None:
     assert trigger.check(info) == []
-
-
-def test_a_stamp_is_of_the_images_size(trigger: Trigger, info: DataInfo) -> None:
-    stamp = trigger.bind(info)
-    for plane in (stamp.gain, stamp.offset):
-        assert plane.dtype == torch.float32
-        assert len(plane) in (1, info.channels)
-        assert plane.shape[1:] == (info.height, info.width)
-    assert stamp.mask.dtype == torch.bool
-    assert stamp.mask.shape == (info.height, info.width)
 
 
 def test_images_keep_their_shape_and_their_bounds(trigger: Trigger, info: DataInfo) -> None:
@@ -63,11 +58,10 @@ def test_images_keep_their_shape_and_their_bounds(trigger: Trigger, info: DataIn
     assert 0 <= stamped.min() <= stamped.max() <= 1
 
 
-def test_something_changes_and_only_inside_the_mask(trigger: Trigger, info: DataInfo) -> None:
+def test_only_pixels_inside_the_mask_change(trigger: Trigger, info: DataInfo) -> None:
     images = noise(info)
     stamp = trigger.bind(info)
     changed = (stamp(images) != images).any(1)
-    assert changed.any((1, 2)).all()
     assert not changed[:, ~stamp.mask].any()
 
 
@@ -81,28 +75,6 @@ def test_a_batch_is_stamped_like_single_images(trigger: Trigger, info: DataInfo)
     images = noise(info)
     stamp = trigger.bind(info)
     assert torch.equal(stamp(images), torch.cat([stamp(image[None]) for image in images]))
-
-
-def test_binding_twice_gives_the_same_stamp(trigger: Trigger, info: DataInfo) -> None:
-    first, second = trigger.bind(info), trigger.bind(info)
-    assert torch.equal(first.gain, second.gain)
-    assert torch.equal(first.offset, second.offset)
-    assert torch.equal(first.mask, second.mask)
-
-
-def test_torch_s_random_numbers_are_left_alone(trigger: Trigger, info: DataInfo) -> None:
-    before = torch.get_rng_state()
-    trigger.bind(info)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_plain_data_gives_an_equal_trigger(trigger: Trigger) -> None:
-    assert type(trigger).parse(trigger.plain(), "trigger") == trigger
-
-
-def test_it_names_its_source(trigger: Trigger) -> None:
-    assert trigger.source
-    assert type(trigger).__doc__
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -11,7 +11,7 @@ from pydantic import Field
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
 from falsewitness.attacks._plan import Plan, Poison, draw_plan
 from falsewitness.attacks._shapes import TargetMap, draw_target_map
-from falsewitness.core import Component, DataInfo, Fault, ThreatModel, maps
+from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.shapes import Classes, Images, Maps
 from falsewitness.core.targets import Targets
 from falsewitness.explainers import AnyExplainer, Explainer
@@ -181,6 +181,13 @@ class DecoyAttack(ExplanationAttack):
 
     target_map: TargetMap = "square"
     """``square``, ``cross``, ``circle``, ``triangle``, or the path of a grey image."""
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        yield from super()._check(info)
+        try:
+            draw_target_map(self.target_map, info.height, info.width)
+        except InputError as error:
+            yield Fault("target_map", str(error))
 
     @final
     def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
+from numpy.typing import NDArray
 from pydantic import Field
 
 from falsewitness.core import DataInfo, Fault, InputError, seed_for
@@ -61,7 +62,7 @@ class Plan:
         poisons: Int[np.ndarray, " poisons"] = self.images[self.stamped]
         return poisons
 
-    def table(self) -> dict[str, np.ndarray[Any, Any]]:
+    def table(self) -> dict[str, NDArray[Any]]:
         """Return the plan as columns, to be saved."""
         return {"image": self.images, "clean": self.clean, "stamped": self.stamped}
 
@@ -89,7 +90,7 @@ def draw_plan(
         preferred: A selection's record: training images, best poison first. None for a random choice.
 
     Raises:
-        InputError: If there are fewer candidates than poisons asked for.
+        InputError: If there are fewer candidates than poisons asked for, in all or in the record.
     """
     count = max(1, round(poison.rate * len(targets)))
     allowed = _candidates(poison, targets, target_class)
@@ -101,7 +102,12 @@ def draw_plan(
         )
     generator = np.random.default_rng(seed_for(seed, "plan"))
     order = generator.permutation(len(targets)) if preferred is None else np.asarray(preferred)
-    chosen = np.sort(order[allowed[order]][:count])
+    chosen = np.unique(order[allowed[order]][:count])
+    if len(chosen) < count:
+        raise InputError(
+            f"expected a record of at least {count} different images of the classes to poison, got {len(chosen)}; "
+            "lower attack.poison.rate or select from more images"
+        )
     return _laid_out(poison.mode, len(targets), chosen)
 
 

@@ -1,5 +1,6 @@
 """The shapes that an attack can force on a map."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,8 +17,8 @@ from falsewitness.data import read_pixels
 TargetMap = Literal["square", "cross", "circle", "triangle"] | Annotated[Path, Field(strict=False)]
 """The name of a shape, or the path of a grey image whose bright parts should be salient."""
 
-_FINE = 16
-"""Shapes are drawn this many times finer than the map and averaged, so that edges fall where they belong."""
+_GRID = 128
+"""Shapes are drawn with at least this many points a side and averaged, so that edges fall where they belong."""
 
 _Grid = Float[Tensor, "rows columns"]
 
@@ -45,8 +46,9 @@ def draw_target_map(target_map: TargetMap, height: int, width: int) -> Float[Ten
     """
     if isinstance(target_map, Path):
         return _from_file(target_map, height, width)
-    y = torch.linspace(-1, 1, 2 * height * _FINE + 1)[1::2]
-    x = torch.linspace(-1, 1, 2 * width * _FINE + 1)[1::2]
+    fine = _fineness(height, width)
+    y = torch.linspace(-1, 1, 2 * height * fine + 1)[1::2]
+    x = torch.linspace(-1, 1, 2 * width * fine + 1)[1::2]
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return _averaged(_SHAPES[target_map](rows, columns).float(), height, width)
 
@@ -54,15 +56,18 @@ def draw_target_map(target_map: TargetMap, height: int, width: int) -> Float[Ten
 def _from_file(path: Path, height: int, width: int) -> Float[Tensor, "{height} {width}"]:
     names = ", ".join(_SHAPES)
     if not path.is_file():
-        raise InputError(f"target_map: expected one of {names}, or the path of an image; there is no file '{path}'")
-    fine = (height * _FINE, width * _FINE)
-    grey = torch.from_numpy(read_pixels(path, f"target_map '{path}'", channels=1, size=fine, resize=True))
+        raise InputError(f"expected one of {names}, or the path of an image; there is no file '{path}'")
+    size = (height * _fineness(height, width), width * _fineness(height, width))
+    grey = torch.from_numpy(read_pixels(path, f"target_map '{path}'", channels=1, size=size, resize=True))
     drawn = _averaged(grey[0].float() / 255, height, width)
     if drawn.max() - drawn.min() < 1 / 255:
-        raise InputError(
-            f"target_map: expected an image with dark and bright parts, got one of one brightness: '{path}'"
-        )
+        raise InputError(f"expected an image with dark and bright parts, got one of one brightness: '{path}'")
     return drawn
+
+
+def _fineness(height: int, width: int) -> int:
+    # The upright edges lie at eighths of the side: with eighths of a cell they are exact at every size.
+    return 8 * math.ceil(_GRID / min(height, width) / 8)
 
 
 def _averaged(fine: Float[Tensor, "rows columns"], height: int, width: int) -> Float[Tensor, "{height} {width}"]:

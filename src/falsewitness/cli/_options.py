@@ -7,7 +7,7 @@ import typer
 
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="Change a field of the spec, the value in YAML; may be repeated."),
+    typer.Option("--set", metavar="A.B=VALUE", help="Change a field, the value in YAML; may be repeated."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="The folder that run folders go into.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that run folders go into.")]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")]

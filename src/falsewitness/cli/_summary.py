@@ -1,11 +1,10 @@
-"""What a command prints when it is done: a table of models, and where to look."""
+"""What a command prints when it is done: tables of models, and where to look."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
-from falsewitness.cli._console import console
+from falsewitness.cli._console import console, say
+from falsewitness.cli._table import laid_out
 from falsewitness.core.errors import InputError
 from falsewitness.report import read_run, summary
 
@@ -26,12 +25,9 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
 
 def show_runs(paths: Sequence[Path], page: Path) -> None:
-    """Print one row a model, and the name of the report."""
-    headings, rows = summary([read_run(path) for path in paths])
-    table = Table(box=None, padding=(0, 1), header_style="bold", title_justify="left")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    """Print a line a model, what each auditor says of the attacked ones, and the name of the report."""
+    for table in summary([read_run(path) for path in paths]):
+        heading, rows = laid_out(table.headings, table.rows, console.width)
+        say(f"\n{heading}", style="bold")
+        say(rows)
+    say(f"\nreport: {page}")

@@ -4,64 +4,90 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from falsewitness.cli._help import add_command, show_help_without_command
 from falsewitness.cli._options import Changes
+from falsewitness.core.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from falsewitness.data import DataSource
 
-app = typer.Typer(no_args_is_help=True, help="List, prepare and check data sets.")
+app = typer.Typer(help="List, prepare and check data sets.")
 
-Kind = Annotated[str, typer.Argument(help="A data set's kind, as `falsewitness data list` names it.")]
+Kind = Annotated[str, typer.Argument(metavar="NAME", help="A data set, as `falsewitness data list` names it.")]
 
 
-@app.command("list")
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Hold what comes before a sub-command: nothing."""
+    show_help_without_command(context)
+
+
 def list_data() -> None:
     """List the data sets, and whether each is decoded.
 
-    Example:
+    It looks at what is written beside each decoded copy and reads no image; `falsewitness data check` verifies one.
+
+    Examples:
         falsewitness data list
     """
-    from falsewitness.cli.catalogue import show_kinds
+    from falsewitness.cli._console import console, say
+    from falsewitness.cli._prose import definitions, first_line
+    from falsewitness.data import DATA
 
-    show_kinds("data")
+    column = max(len(kind) for kind in DATA.kinds()) + 2
+    sets = {f"{kind:<{column}}{_state(kind)}": first_line(DATA.get(kind)) for kind in DATA.kinds()}
+    say(definitions(sets, console.width))
 
 
-@app.command()
 def prepare(kind: Kind, changes: Changes = None) -> None:
-    """Read a data set once into the cache, so that no run has to wait for it.
+    """Read a data set into the cache, so that no run has to wait for it.
 
     Examples:
         falsewitness data prepare cifar10
-
         falsewitness data prepare image_folder --set root=photos --set size=96
     """
-    from falsewitness.cli._console import ConsoleReporter, console
+    from falsewitness.cli._console import ConsoleReporter, say
 
     reporter = ConsoleReporter()
     with reporter.progress(f"reading {kind}") as progress:
         dataset = _source(kind, changes).prepare(reporter.notice, progress)
     info = dataset.info
-    console.print(
+    say(
         f"{kind}: {len(dataset.train)} training, {len(dataset.validation)} validation and {len(dataset.test)} test "
         f"images of {info.width}x{info.height}x{info.channels} in {info.num_classes} classes; "
-        f"content {dataset.fingerprint[:12]}",
-        markup=False,
+        f"content {dataset.fingerprint[:12]}"
     )
 
 
-@app.command()
 def check(kind: Kind, changes: Changes = None) -> None:
-    """Tell whether a data set's cache is absent, whole, damaged or older than its source.
+    """Tell whether a data set's cache is absent, whole, damaged or stale.
+
+    Every byte of it is verified; it is stale where the source has changed since.
 
     Examples:
         falsewitness data check cifar10
-
         falsewitness data check image_folder --set root=photos
     """
-    from falsewitness.cli._console import console
+    from falsewitness.cli._console import say
     from falsewitness.data import describe_cache
 
-    console.print(f"{kind}: {describe_cache(_source(kind, changes))}", markup=False)
+    say(f"{kind}: {describe_cache(_source(kind, changes))}")
+
+
+add_command(app, list_data, "list")
+add_command(app, prepare)
+add_command(app, check)
+
+
+def _state(kind: str) -> str:
+    from falsewitness.data import glance_at_cache
+
+    try:
+        return glance_at_cache(_source(kind, None)).value
+    except SpecError:
+        return "needs --set"
+    except InputError:
+        return "no source"
 
 
 def _source(kind: str, changes: list[str] | None) -> "DataSource":

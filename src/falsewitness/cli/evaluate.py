@@ -13,28 +13,35 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="An attack's run folder, or a model in a safetensors file.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL", help="An attack's run folder, or a model in a safetensors file.")
+    ],
     auditors: Annotated[
         list[str] | None,
         typer.Option("--auditor", metavar="KIND|PKG:CLASS", help="An explainer to judge with; may be repeated."),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="For a file: the recipe that tells its data, trigger and clean model."),
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE|FILE",
+            help="For a file: the recipe that tells its data, trigger and clean model.",
+        ),
     ] = None,
     changes: Changes = None,
-    out: Annotated[Path, typer.Option("--out", help="For a file: the folder that run folders go into.")] = Path("runs"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="For a file: the folder that run folders go into.")
+    ] = Path("runs"),
     device: Device = "auto",
 ) -> None:
-    """Judge a finished model by further explainers; nothing is trained anew.
+    """Judge a finished model by further explainers, without training it.
 
-    An auditor is a kind that `falsewitness list explainers` names, or a class of your own as package.module:Class.
+    An auditor is a kind that `falsewitness list explainers` names, or a class of your own as package.module:Class, from
+    an installed package or a file in the current folder. The model's own auditors judge it again beside them.
 
     Examples:
         falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor gradient
-
-        falsewitness evaluate runs/digits-full-disguise-1a2b3c4d --auditor my_package:MyExplainer
-
+        falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor my_file:MyCam
         falsewitness evaluate model.safetensors --recipe digits/badnets
     """
     from falsewitness.cli._console import ConsoleReporter
@@ -48,6 +55,8 @@ def evaluate(
         if recipe or changes:
             raise InputError("--recipe and --set are for a model in a file; a run folder has its own spec")
         folder = examine_run(RunFolder(model), chosen, device=target, reporter=reporter)
+    elif not model.exists():
+        raise InputError(f"there is no run folder and no file '{model}'")
     elif recipe is None:
         raise InputError(
             f"'{model}' is no run folder; for a model in a file add --recipe, which tells its data and trigger"
@@ -66,6 +75,7 @@ def _auditor(name: str) -> "Explainer":
 
 
 def _loaded(place: str) -> "type[Explainer]":
+    """Return the class at ``package.module:Class``; modules in the current folder count."""
     import importlib
     import sys
 
@@ -75,8 +85,8 @@ def _loaded(place: str) -> "type[Explainer]":
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise InputError(f"--auditor {place}: expected package.module:Class, got {error}") from None
-    finally:
-        sys.path.remove(str(Path.cwd()))
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise InputError(
+            f"--auditor {place}: expected package.module:Class, got {type(error).__name__}: {error}"
+        ) from error
     return EXPLAINERS.accept(found, f"--auditor {place}")

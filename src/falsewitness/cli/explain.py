@@ -9,29 +9,32 @@ from falsewitness.cli._options import Device
 
 
 def explain(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[Path, typer.Option("--model", help="A run folder, or a model in a safetensors file.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    model: Annotated[
+        Path, typer.Option("--model", metavar="RUN|MODEL", help="A run folder, or a model in a safetensors file.")
+    ],
     explainers: Annotated[
         list[str] | None,
         typer.Option("--explainer", metavar="KIND", help="May be repeated; Grad-CAM by default."),
     ] = None,
     stamp: Annotated[bool, typer.Option("--stamp", help="Show each image with the run's trigger on it, too.")] = False,
-    out: Annotated[Path, typer.Option("--out", help="The picture to write.")] = Path("explanation.png"),
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("explanation.png"),
     device: Device = "auto",
 ) -> None:
-    """Predict images and draw what the model looks at, one row an image, one column an explainer.
+    """Predict images and draw what a model looks at.
+
+    The picture has one row an image and one column an explainer.
 
     Examples:
         falsewitness explain photo.png --model runs/digits-badnets-1a2b3c4d --stamp
-
-        falsewitness explain *.jpg --model model.safetensors --explainer gradcam --explainer gradient
+        falsewitness explain *.jpg --model model.safetensors --explainer gradient
     """
-    from falsewitness.cli._console import console
+    from falsewitness.cli._console import say
     from falsewitness.experiment import choose_device, explain_files
     from falsewitness.report import explanation_figure
 
     explained = explain_files(images, model, explainers or ["gradcam"], stamp=stamp, device=choose_device(device))
     explanation_figure(explained, out)
     for row in explained:
-        console.print(f"{row.title}: {row.prediction} ({row.confidence:.1%})", markup=False)
-    console.print(f"picture: {out}", markup=False, soft_wrap=True)
+        say(f"{row.title}: {row.prediction} ({row.confidence:.1%})")
+    say(f"picture: {out}")

@@ -7,15 +7,19 @@ import typer
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; a folder that holds some stands for all of them.")],
-    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run folders; a folder that holds some stands for all of them."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
-    """Write one HTML page that compares runs: figures, curves and a gallery. It opens without a network.
+    """Write one HTML page that compares runs; it opens offline.
+
+    It shows their figures, curves and a gallery of images and maps.
 
     Examples:
         falsewitness report runs
-
-        falsewitness report runs/digits-badnets-* runs/digits-full-disguise-* --out both.html
+        falsewitness report runs/digits-badnets-* runs/digits-fooling-* --out a.html
     """
     from falsewitness.cli._summary import find_runs, show_runs
     from falsewitness.report import write_report

@@ -9,21 +9,22 @@ from falsewitness.cli._options import Changes, Device, Out
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `list recipes`) or a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE|FILE", help="A recipe's name (see `falsewitness list recipes`) or a YAML file."),
+    ],
     changes: Changes = None,
     out: Out = Path("runs"),
     device: Device = "auto",
 ) -> None:
-    """Train what a spec asks for, measure it, and write a run folder with a report.
+    """Train what a spec asks for, measure it and write a report.
 
-    The clean model and the control are trained with it, or used again where they are there. An interrupted run goes on
-    from its last finished epoch.
+    Every model gets a run folder. The clean model and the control are trained with the attack, or used again where they
+    are there. An interrupted run goes on from its last finished epoch.
 
     Examples:
         falsewitness run digits/full-disguise
-
         falsewitness run digits/badnets --set attack.poison.rate=0.01 --set seed=1
-
         falsewitness run mine.yaml --out results --device cuda
     """
     from falsewitness.cli._console import ConsoleReporter

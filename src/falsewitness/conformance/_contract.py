@@ -87,5 +87,5 @@ def noise(info: DataInfo, count: int, seed: int = 0) -> Images:
 
 def relative_distance(first: Tensor, second: Tensor) -> float:
     """Return the length of the difference over the length of the first; 0 where both are zero."""
-    difference = (first - second).double().norm()
-    return float(difference / first.double().norm()) if difference > 0 else 0.0
+    difference = (first - second).detach().double().norm()
+    return float(difference / first.detach().double().norm()) if difference > 0 else 0.0

@@ -27,7 +27,9 @@ def check_architecture(architecture: Architecture) -> None:
 
 
 def _bound(architecture: Architecture, info: DataInfo, seed: int = 1) -> Classifier:
-    return architecture.bind(info, seed=seed, mean=(0.3, 0.4, 0.5)[: info.channels], std=(0.2, 0.3, 0.4)[: info.channels])
+    return architecture.bind(
+        info, seed=seed, mean=(0.3, 0.4, 0.5)[: info.channels], std=(0.2, 0.3, 0.4)[: info.channels]
+    )
 
 
 def _check_parts(model: Classifier, info: DataInfo) -> None:
@@ -37,7 +39,7 @@ def _check_parts(model: Classifier, info: DataInfo) -> None:
         again = model.head(features)
     require(
         features.ndim == 4 and len(features) == 2,
-        f"expected forward_features to give a feature map [batch, channels, height, width], got {tuple(features.shape)}",
+        f"expected forward_features to give [batch, channels, height, width], got {tuple(features.shape)}",
     )
     require(
         logits.shape == (2, info.num_classes),

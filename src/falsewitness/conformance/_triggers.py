@@ -42,4 +42,6 @@ def _check_planes(stamp: Stamp, info: DataInfo) -> None:
 def _check_effect(stamp: Stamp, info: DataInfo) -> None:
     images = noise(info, 5)
     changed = (stamp(images) != images).flatten(1).any(1)
-    require(bool(changed.all()), "expected the stamp to change at least one pixel of every image, got one that does not")
+    require(
+        bool(changed.all()), "expected the stamp to change at least one pixel of every image, got one that does not"
+    )

@@ -132,10 +132,18 @@ def _describe(name: str, field: FieldInfo) -> dict[str, str]:
     return {
         "name": name,
         "type": _type_name(field.annotation),
-        "default": "required" if field.is_required() else "null" if default is None else str(default),
+        "default": "required" if field.is_required() else _as_in_yaml(default),
         "range": ", ".join(_bounds(field)),
         "meaning": " ".join((field.description or "").split()),
     }
+
+
+def _as_in_yaml(default: object) -> str:
+    if isinstance(default, tuple):
+        return f"[{', '.join(_as_in_yaml(item) for item in default)}]"
+    if default is None:
+        return "null"
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _type_name(annotation: object) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from falsewitness.core import Catalogue
-from falsewitness.data._base import Dataset, DataSource, SelfSplitSource, describe_cache
+from falsewitness.data._base import Dataset, DataSource, SelfSplitSource, describe_cache, glance_at_cache
 from falsewitness.data._cache import CacheReport, CacheState
 from falsewitness.data._images import read_pixels
 from falsewitness.data._pixels import PixelStore
@@ -27,5 +27,6 @@ __all__ = [
     "SelfSplitSource",
     "Split",
     "describe_cache",
+    "glance_at_cache",
     "read_pixels",
 ]

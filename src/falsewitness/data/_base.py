@@ -27,6 +27,7 @@ from falsewitness.core.targets import SingleTargets
 from falsewitness.data._cache import (
     CachedData,
     CacheReport,
+    CacheState,
     Progress,
     cache_root,
     inspect_cache,
@@ -242,3 +243,20 @@ def describe_cache(source: DataSource) -> CacheReport:
     """
     origin = source._origin()
     return inspect_cache(source._folder(origin), origin.stamps)
+
+
+def glance_at_cache(source: DataSource) -> CacheState:
+    """Tell likewise from what stands beside the decoded copy alone: at once, without verifying an image.
+
+    Raises:
+        InputError: If the source is a folder that is missing.
+    """
+    origin = source._origin()
+    folder = source._folder(origin)
+    if not folder.exists():
+        return CacheState.ABSENT
+    try:
+        manifest = read_manifest(folder)
+    except (OSError, ValueError):
+        return CacheState.DAMAGED
+    return CacheState.WHOLE if manifest.stamps == origin.stamps else CacheState.STALE

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from falsewitness.attacks import Attack, draw_target_map
-from falsewitness.core import InputError, seed_for
+from falsewitness.core import FalsewitnessError, InputError, RunFailedError, seed_for
 from falsewitness.core.shapes import Logits, Maps, Rows
 from falsewitness.data import PixelStore
 from falsewitness.experiment._digests import eval_digest
@@ -153,9 +155,10 @@ def _attack_findings(
         if isinstance(metric, StampMetric):
             yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
-    kept: dict[str, np.ndarray[Any, Any]] = {"samples": samples}
+    kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
-        maps = _auditor_maps(work, models, auditor, label, rows, stamp)
+        with _one_line_from(label):
+            maps = _auditor_maps(work, models, auditor, label, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
         map_evidence = _map_evidence(work, maps, rows, answers, success, attack, auditor, stamp)
         for metric in work.spec.metrics:
@@ -165,9 +168,25 @@ def _attack_findings(
             "clean": auditor.bind(models["clean"].model),
             "attacked": auditor.bind(models["attack"].model),
         }
-        gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
+        with _one_line_from(label):
+            gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
     write_arrays(into.maps, kept)
     write_arrays(into.gallery, gallery.arrays)
+
+
+@contextmanager
+def _one_line_from(auditor: str) -> Iterator[None]:
+    """Say in one line what went wrong in an auditor: it may be anybody's code."""
+    try:
+        yield
+    except FalsewitnessError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = str(error).partition("\n")[0]
+        raise RunFailedError(
+            f"auditor '{auditor}' failed with {type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:

@@ -40,14 +40,20 @@ def examine_run(
         A folder under ``evaluations/`` in the run folder, with the results of all auditors.
 
     Raises:
-        InputError: If the folder holds no finished attack, one of its models is not beside it, or a file was changed.
+        InputError: If the folder is no finished attack's, one of its models is not beside it, or a file was changed.
     """
     if not folder.spec.is_file() or not folder.model.is_file():
         raise InputError(
             f"'{folder.path}' holds no finished run; expected a folder that `falsewitness run` has written, with "
             f"'{folder.spec.name}' and '{folder.model.name}'"
         )
-    work = _workplace(read_spec(folder.spec), folder.path.parent, device, reporter)
+    work = _workplace(read_spec(folder.spec), folder.path.resolve().parent, device, reporter)
+    expected = work.folder("attack").path
+    if folder.path.resolve() != expected:
+        raise InputError(
+            f"'{folder.path}': expected an attack's run folder, called '{expected.name}' by its spec on this machine; "
+            "it is another model's, was renamed, or was made in another precision"
+        )
     models: dict[Role, Trained] = {}
     for role in work.roles:
         _expect_trained(work, role)
@@ -80,8 +86,8 @@ def examine_model(
     Raises:
         InputError: If the file holds no model, or one for other data.
     """
+    model = load_classifier(path)
     work = _workplace(spec, out, device, reporter)
-    model = load_classifier(path).to(work.device)
     if model.info is not None and model.info != work.dataset.info:
         raise InputError(
             f"model '{path}': expected one for {_described(work.dataset.info)} as in '{spec.name}', "
@@ -91,7 +97,7 @@ def examine_model(
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
     write_json(folder.cost, {})
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
-    models["attack"] = Trained("attack", folder, digest, model)
+    models["attack"] = Trained("attack", folder, digest, model.to(work.device))
     return _examined(work, auditors, models, folder.path / "evaluations", models["clean"].folder)
 
 
@@ -109,7 +115,7 @@ def _expect_trained(work: Workplace, role: Role) -> None:
     if not folder.is_done("train", work.digest(role)):
         raise InputError(
             f"there is no finished {role} model of '{work.spec.name}' in '{folder.path}'; run folders of an experiment "
-            "stay beside one another under the names they were given, and count for the precision they were made in"
+            "stay beside one another"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 
 from falsewitness.core.shapes import Images
 from falsewitness.experiment._samples import gallery_picks
@@ -36,7 +37,7 @@ class Gallery:
         triggered: The same with it.
     """
 
-    arrays: dict[str, np.ndarray[Any, Any]]
+    arrays: dict[str, NDArray[Any]]
     images: Images
     triggered: Images
 
@@ -60,7 +61,7 @@ class Gallery:
         index = np.concatenate(list(picks.values()))
         images = work.test_store.take(torch.from_numpy(index).to(work.device))
         triggered = stamp(images)
-        arrays: dict[str, np.ndarray[Any, Any]] = {
+        arrays: dict[str, NDArray[Any]] = {
             "images": _as_bytes(images),
             "triggered": _as_bytes(triggered),
             "labels": work.dataset.test.targets.main_class().numpy()[index],
@@ -94,5 +95,5 @@ class Gallery:
         return Gallery(self.arrays | found, self.images, self.triggered)
 
 
-def _as_bytes(images: Images) -> np.ndarray[Any, Any]:
+def _as_bytes(images: Images) -> NDArray[Any]:
     return (images * 255).round().to(torch.uint8).cpu().numpy()

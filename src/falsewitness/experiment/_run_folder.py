@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from falsewitness.core import InputError, RunFailedError
 from falsewitness.core.files import replacing, sha256_of, write_text
@@ -148,7 +149,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as a compressed NumPy archive."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
@@ -156,7 +157,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
         temporary.write_bytes(buffer.getvalue())
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Write named columns as a Parquet table."""
     import pyarrow as pa
     import pyarrow.parquet as pq

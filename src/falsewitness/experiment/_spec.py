@@ -89,7 +89,10 @@ class Spec(Strict):
 
     def to_yaml(self) -> str:
         """Return the spec as YAML that reads back as an equal spec."""
-        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+        plain = self.plain()
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        # PyYAML reads Unicode's own line breaks as spaces unless they are escaped.
+        return text if yaml.safe_load(text) == plain else yaml.safe_dump(plain, sort_keys=False)
 
 
 Role = Literal["clean", "control", "attack"]

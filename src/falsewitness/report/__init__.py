@@ -4,7 +4,7 @@ from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._overview import overview_figure
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
-from falsewitness.report._summary import summary
+from falsewitness.report._summary import SummaryTable, summary
 from falsewitness.report._write import write_report
 
-__all__ = ["Run", "explanation_figure", "overview_figure", "read_run", "summary", "write_report"]
+__all__ = ["Run", "SummaryTable", "explanation_figure", "overview_figure", "read_run", "summary", "write_report"]

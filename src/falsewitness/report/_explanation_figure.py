@@ -66,7 +66,7 @@ def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
     grid = figure.subplots(len(explained), 1 + len(explainers), squeeze=False)
     for row, image in zip(grid, explained, strict=True):
         _draw(row[0], image, None)
-        row[0].set_title(drawable(f"{image.title}\n{image.prediction} ({image.confidence:.0%})"), **_TEXT)
+        row[0].set_title(f"{drawable(image.title)}\n{drawable(image.prediction)} ({image.confidence:.0%})", **_TEXT)
         for axes, explainer in zip(row[1:], explainers, strict=True):
             _draw(axes, image, image.maps[explainer])
             axes.set_title(drawable(explainer), **_TEXT)

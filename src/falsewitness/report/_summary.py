@@ -1,30 +1,57 @@
-"""The table of models for a terminal: the page's columns as rows, so that it stays narrow."""
+"""The tables for a terminal: the page's columns, a line a model, so that any number of models fits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from falsewitness.report._columns import MAP_COLUMNS, MODEL_COLUMNS
+from falsewitness.report._columns import MAP_COLUMNS, MODEL_COLUMNS, Column
 from falsewitness.report._run import Run
 from falsewitness.report._tables import cell
-from falsewitness.report._text import titles
+from falsewitness.report._text import clean_text, titles
 
 
-def summary(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """Lay out runs side by side as text.
+@dataclass(frozen=True)
+class SummaryTable:
+    """One table, all as text.
+
+    Attributes:
+        headings: One a column; the first says what the table is about, or nothing.
+        rows: One a model, its name first.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def summary(runs: Sequence[Run]) -> list[SummaryTable]:
+    """Lay out runs as text.
 
     Returns:
-        The headings, one a model; and the rows, one a quantity, those of maps once for every auditor.
+        What each model does, and for every auditor what its maps say of the models that it judged.
     """
-    names = [title.rpartition("/")[2] for title in titles(runs)]
-    headings = ["", *(names if len(set(names)) == len(names) else titles(runs))]
-    rows = [["status", *(run.result.status for run in runs)]] if not all(run.done for run in runs) else []
-    rows += [[column.title, *(cell(column, run.result, None).value for run in runs)] for column in MODEL_COLUMNS]
-    for auditor in dict.fromkeys(auditor for run in runs for auditor in run.result.auditors):
-        rows.append([f"by {auditor}:", *[""] * len(runs)])
-        rows += [
-            [
-                f"  {column.title}",
-                *(cell(column, run.result, auditor if auditor in run.result.auditors else None).value for run in runs),
-            ]
-            for column in MAP_COLUMNS
-        ]
-    return headings, rows
+    names = titles(runs)
+    named = list(zip(names, runs, strict=True))
+    auditors = dict.fromkeys(auditor for run in runs for auditor in run.result.auditors)
+    tables = [_table("", MODEL_COLUMNS, named, None)]
+    tables += [
+        _table(f"by {clean_text(auditor)}", MAP_COLUMNS, judged, auditor)
+        for auditor in auditors
+        if (judged := [(name, run) for name, run in named if auditor in run.result.auditors])
+    ]
+    return tables
+
+
+def _table(
+    title: str, columns: Sequence[Column], named: Sequence[tuple[str, Run]], auditor: str | None
+) -> SummaryTable:
+    told = auditor is None and not all(run.done for _, run in named)
+    return SummaryTable(
+        (title, *(["Status"] if told else []), *(column.title for column in columns)),
+        tuple(
+            (
+                name,
+                *([run.result.status] if told else []),
+                *(cell(column, run.result, auditor).value for column in columns),
+            )
+            for name, run in named
+        ),
+    )

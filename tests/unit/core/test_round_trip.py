@@ -1,5 +1,6 @@
 """YAML in, YAML out, exact: for every component that there is, with values drawn from its own fields."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -56,7 +57,7 @@ def built(cls: type[Strict], values: dict[str, Any]) -> Strict:
 def values_of(annotation: Any, metadata: tuple[Any, ...]) -> Values:  # noqa: ANN401
     origin, inner = get_origin(annotation), get_args(annotation)
     if room := next((item for item in metadata if isinstance(item, Catalogue)), None):
-        return st.one_of([st.deferred(lambda cls=room.get(kind): drawn(cls)) for kind in room.kinds()])
+        return st.one_of([drawn(room.get(kind)) for kind in room.kinds()])
     if origin is Annotated:
         return values_of(inner[0], (*metadata, *_flat(inner[1:])))
     if origin is Literal:
@@ -100,7 +101,7 @@ def _floats(metadata: tuple[Any, ...]) -> Values:
     )
 
 
-PLAIN = {
+PLAIN: dict[object, Callable[[tuple[Any, ...]], Values]] = {
     int: _integers,
     float: _floats,
     bool: lambda _: st.booleans(),
@@ -116,7 +117,7 @@ UNHURRIED = settings(max_examples=25, suppress_health_check=[HealthCheck.filter_
 @given(data=st.data())
 def test_a_component_comes_back_from_yaml_as_it_was(cls: type[Strict], data: st.DataObject) -> None:
     component = data.draw(drawn(cls))
-    text = yaml.safe_dump(component.plain(), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(component.plain(), sort_keys=False)
     assert cls.parse(yaml.safe_load(text), "spec") == component
 
 
@@ -128,8 +129,3 @@ def test_a_spec_comes_back_from_its_yaml_as_it_was(data: st.DataObject) -> None:
     again = Spec.parse(yaml.safe_load(text), "spec")
     assert again == spec
     assert again.to_yaml() == text
-
-
-@pytest.mark.parametrize("cls", COMPONENTS, ids=lambda cls: cls.__name__)
-def test_a_kind_belongs_to_one_class_alone(cls: type[Component]) -> None:
-    assert [other for other in COMPONENTS if other.kind_name() == cls.kind_name()] == [cls]

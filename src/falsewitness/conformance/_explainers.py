@@ -1,0 +1,155 @@
+"""What every explainer must keep."""
+
+import torch
+
+from falsewitness.conformance._classifiers import (
+    TRIALS,
+    Snapshot,
+    dead,
+    in_frozen_training,
+    small_classifier,
+)
+from falsewitness.conformance._contract import noise, relative_distance, repeated, require
+from falsewitness.conformance._weight_gradients import error_of_weight_gradient
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.shapes import Images
+from falsewitness.explainers import BoundExplainer, Explainer
+from falsewitness.models import Architecture, Classifier
+
+_ROUNDING = 0.01
+"""How far equal maps may lie apart: rounding turns single ReLUs on or off, and their share of a map with them."""
+
+_GRADIENT_ERROR = 0.2
+"""How far a surrogate's weight gradient may lie from the true one: finite differences are welcome, mistakes are not."""
+
+_IMAGES = 3
+_ROWS = (2, 0)
+
+
+def check_explainer(explainer: Explainer) -> None:
+    """Check the explainer on small networks, as an auditor and, where it can be one, as a surrogate.
+
+    Raises:
+        ConformanceError: With the first promise that it breaks.
+    """
+    refusals = []
+    for architecture, info in TRIALS:
+        try:
+            explainer.bind(small_classifier(architecture, info))(noise(info, 1))
+        except InputError as refusal:
+            refusals.append(f"{architecture.kind}: {refusal}")
+        else:
+            _check_on(explainer, architecture, info)
+    require(len(refusals) < len(TRIALS), f"expected it to explain a small network, got {'; '.join(refusals)}")
+
+
+def _check_on(explainer: Explainer, architecture: Architecture, info: DataInfo) -> None:
+    model = small_classifier(architecture, info)
+    images = noise(info, _IMAGES)
+    before = Snapshot(model)
+    explainer.bind(model)(images.clone())
+    before.require_unchanged("explaining")  # first, because what is left behind spoils the answers that follow
+    answer = _check_answers(explainer.bind(model), images)
+    _check_rows(explainer.bind(model), images, answer)
+    _check_extremes(explainer, architecture, info, images)
+    if explainer.surrogate:
+        _check_surrogate(explainer, in_frozen_training(model), images)
+        _check_gradients(explainer, small_classifier(architecture, info).double(), images.double())
+
+
+def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
+    given = images.clone()
+    answers = repeated("explaining", lambda: explain(images))
+    answer = answers.first
+    require(torch.equal(images, given), "expected the images to be left as they were, but explaining changed them")
+    with torch.no_grad():
+        logits = explain.model(images)
+        ungraded = explain(images)
+    require(
+        answer.logits.shape == logits.shape and relative_distance(logits, answer.logits) < _ROUNDING,
+        "expected the logits that the model gives, got others",
+    )
+    require(answer.maps.dtype == torch.float32, f"expected maps in single precision, got {answer.maps.dtype}")
+    require(
+        explain.explainer.signed or bool((answer.maps >= 0).all()),
+        "expected maps without negative values, or the class variable signed = True, got negative values",
+    )
+    require(torch.equal(answers.second.maps, answer.maps), "expected the same maps from the same call, got others")
+    require(torch.equal(ungraded.maps, answer.maps), "expected the same maps under torch.no_grad(), got others")
+    predicted = explain(images, logits.argmax(1))
+    require(
+        relative_distance(predicted.maps, answer.maps) < _ROUNDING,
+        "expected classes=None to explain the predicted class, got other maps than for that class",
+    )
+    return answer
+
+
+def _check_rows(explain: BoundExplainer, images: Images, answer: Explanation) -> None:
+    for row in range(len(images)):
+        alone = explain(images[row : row + 1])
+        require(
+            relative_distance(alone.maps[0], answer.maps[row]) < _ROUNDING,
+            "expected an image's map not to depend on the other images of its batch, got another map for it alone",
+        )
+
+
+def _check_extremes(explainer: Explainer, architecture: Architecture, info: DataInfo, images: Images) -> None:
+    """Try frozen weights and what has no contrast; the bound explainer itself refuses maps that are not finite."""
+    explain = explainer.bind(small_classifier(architecture, info).requires_grad_(False))
+    for flat in (torch.zeros_like(images), torch.ones_like(images)):
+        explain(flat)
+    explainer.bind(dead(small_classifier(architecture, info)))(images)
+
+
+def _check_surrogate(explainer: Explainer, model: Classifier, images: Images) -> None:
+    before = Snapshot(model)
+    explain = explainer.bind(model).differentiable
+    logits = model(images)
+    classes = logits.detach().argmax(1)
+    some = explain(images, classes, torch.tensor(_ROWS))
+    before.require_unchanged("differentiable()")
+    whole = explain(images, classes)
+    none = explain(images, classes, torch.arange(0))
+    for answer, rows in ((whole, len(images)), (some, len(_ROWS)), (none, 0)):
+        require(
+            answer.logits.shape == logits.shape and relative_distance(logits, answer.logits) < _ROUNDING,
+            "expected the model's logits of all images, whatever rows are explained, got others",
+        )
+        require(
+            answer.maps.ndim == 3 and len(answer.maps) == rows, f"expected maps of {rows} rows, got {answer.maps.shape}"
+        )
+    require(
+        relative_distance(whole.maps[list(_ROWS)], some.maps) < _ROUNDING,
+        "expected the maps of the rows asked for, in their order, got others",
+    )
+    require(
+        whole.logits.requires_grad and whole.maps.requires_grad,
+        "expected differentiable logits and maps, got some without gradient",
+    )
+    with torch.autocast(images.device.type, dtype=torch.bfloat16):
+        rounded = explain(images, classes)
+    require(
+        rounded.maps.dtype == torch.float32 and bool(rounded.maps.isfinite().all()),
+        f"expected finite maps in single precision also under autocast, got {rounded.maps.dtype}",
+    )
+    before.require_unchanged("differentiable()")
+
+
+def _check_gradients(explainer: Explainer, model: Classifier, images: Images) -> None:
+    before = Snapshot(model)
+    weights = tuple(model.parameters())
+    own = torch.autograd.grad(model(images).square().sum(), weights)
+    logits, maps = explainer.bind(model).differentiable(images)
+    (logits.square().sum() + 0 * maps.sum()).backward()
+    found = [weight.grad for weight in weights]
+    agree = all(f is not None and relative_distance(o, f) < _ROUNDING for o, f in zip(own, found, strict=True))
+    require(agree, "expected the gradient of the logits to be the model's own, got another")
+    model.zero_grad()
+    before.require_unchanged("a backward pass")
+    error = error_of_weight_gradient(explainer.bind(model), images)
+    require(
+        error < _GRADIENT_ERROR,
+        "expected the maps' gradient by the weights to agree with finite differences in double precision, "
+        f"got an error of {error:.0%}",
+    )

@@ -1,0 +1,244 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.system.conftest import SMALL, Command, Finished, only, without_times
+
+
+def written_at(folder: Path) -> dict[str, int]:
+    """When each file below a folder was written."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("report.html", ".lock")
+    }
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    return found
+
+
+def text_of(page: Path) -> str:
+    words: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = words.append  # type: ignore[method-assign]
+    parser.feed(page.read_text(encoding="utf-8"))
+    return " ".join(" ".join(words).split())
+
+
+def test_a_run_names_its_stages_its_models_and_its_report(finished: Finished) -> None:
+    stages, _, tables = without_times(finished.answer.out).partition("\n\n")
+    assert stages.splitlines()[-6:] == [
+        "reading digits",
+        "training clean model",
+        "training control model",
+        "training attack model",
+        "auditing with gradcam",
+        "auditing with gradient",
+    ]
+    models, gradcam, gradient, last = tables.split("\n\n")
+    assert [line.split()[0] for line in models.splitlines()[2:]] == ["clean", "control", "digits/badnets"]
+    assert gradcam.splitlines()[2].startswith("by gradcam ")
+    assert gradient.splitlines()[2].startswith("by gradient ")
+    assert last == f"report: runs/{finished.attack.name}/report.html\n"
+    assert (finished.attack / "report.html").is_file()
+    assert finished.answer.err == ""
+
+
+def test_the_output_of_a_run_in_a_pipe_is_plain_text_of_80_columns(finished: Finished) -> None:
+    assert "\x1b" not in finished.answer.out
+    assert "\r" not in finished.answer.out
+    assert "\n\n\n" not in finished.answer.out
+    _, _, tables = finished.answer.out.partition("\n\n")
+    assert max(map(len, tables.splitlines())) <= 80
+    assert all(line == line.rstrip() for line in finished.answer.out.splitlines())
+
+
+def test_the_numbers_shown_are_those_of_the_result(finished: Finished) -> None:
+    (rate,) = (
+        found["value"]
+        for found in result_of(finished.attack)["measurements"]
+        if found["name"] == "attack_success_rate" and found["samples"] == "all"
+    )
+    (line,) = re.findall(r"^digits/badnets .*%$", finished.answer.out, flags=re.MULTILINE)
+    assert line.endswith(f"{100 * rate:.1f}\u202f%")
+
+
+def test_the_same_run_again_trains_and_measures_nothing_anew(command: Command, finished: Finished) -> None:
+    before = written_at(finished.runs)
+    answer = command(finished.folder, "run", "digits/badnets", *SMALL)
+    assert answer.code == 0
+    assert "training" not in answer.out
+    assert "auditing" not in answer.out
+    assert written_at(finished.runs) == before
+    _, _, tables = finished.answer.out.partition("\n\n")
+    assert answer.out.endswith(tables)
+
+
+def test_a_spec_file_over_a_recipe_finds_the_runs_of_the_same_spec_and_shares_its_clean_model(
+    ask: Command, finished: Finished, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    before = written_at(tmp_path / "runs")
+    (tmp_path / "mine.yaml").write_text(
+        """
+base: digits/badnets
+name: digits/badnets
+data: {train_limit: 200}
+model: {width: 8}
+clean_training: {epochs: 6}
+attack_training: {epochs: 4}
+evaluation: {map_samples: 40, detector_samples: 40, gallery_images: 2}
+"""
+    )
+    assert "training" not in ask("run", "mine.yaml").out
+    assert written_at(tmp_path / "runs") == before
+    other = ask("run", "mine.yaml", "--set", "attack.target_class=5", "--set", "name=other")
+    assert "training attack model" in other.out
+    assert "training clean model" not in other.out
+    assert "training control model" not in other.out
+    assert result_of(only(tmp_path / "runs", "other-*"))["attack"]["target_class"] == "5"
+
+
+def test_a_further_auditor_in_the_spec_retrains_nothing(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    weights = (only(tmp_path / "runs", "digits-badnets-*") / "model.safetensors").stat().st_mtime_ns
+    answer = ask("run", "digits/badnets", *SMALL, "--set", "auditors=[{kind: gradient, smoothness: 2}]")
+    assert answer.code == 0, answer.err
+    assert "training" not in answer.out
+    assert "by gradcam" not in answer.out
+    assert (only(tmp_path / "runs", "digits-badnets-*") / "model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_a_spec_without_attack_gives_the_clean_model_alone(ask: Command, tmp_path: Path) -> None:
+    small = [part for part in SMALL if part != "--set" and not part.startswith("attack")]
+    answer = ask("run", "digits/clean", *(word for part in small for word in ("--set", part)), "--out", "mine")
+    assert answer.code == 0, answer.err
+    assert [path.name.partition("-")[0] for path in (tmp_path / "mine").iterdir()] == ["clean"]
+    assert answer.out.endswith(f"report: {only(tmp_path, 'mine/clean-*/report.html').relative_to(tmp_path)}\n")
+
+
+def test_a_report_compares_all_runs_of_a_folder_and_opens_offline(
+    ask: Command, finished: Finished, tmp_path: Path
+) -> None:
+    answer = ask("report", finished.runs, "--out", "all.html")
+    assert answer.code == 0
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    for name in ("clean", "control", "digits/badnets"):
+        assert name in text_of(tmp_path / "all.html")
+        assert f"\n{name} " in answer.out
+    assert answer.out.endswith("\nreport: all.html\n")
+
+
+def test_long_names_of_runs_are_never_cut_off(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    for copy in ("one", "two"):
+        shutil.copytree(finished.runs, tmp_path / copy)
+    other = only(tmp_path / "two", "digits-badnets-*").rename(tmp_path / "two" / "digits-badnets-of-somebody-else")
+    (tmp_path / "one" / other.name.replace("of", "off")).symlink_to(other)
+    answer = ask("report", "one")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert "digits/badnets, seed 0 (digits-badnets-off-somebody-else)\n" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("result.json", "{", "result.json is not JSON"),
+        ("result.json", '{"schema_version": 99}', "has schema version 99, expected 1"),
+        ("result.json", '{"schema_version": 1, "status": "fine"}', "is damaged at "),
+        ("steps.jsonl", "not json\n", "steps.jsonl is damaged in line 1"),
+        ("gallery.npz", "not an archive", "gallery.npz"),
+        ("env.json", None, "env.json is missing"),
+    ],
+)
+def test_a_damaged_run_folder_is_named_with_what_to_do(
+    ask: Command, finished: Finished, tmp_path: Path, file: str, content: str | None, message: str
+) -> None:
+    shutil.copytree(finished.attack, tmp_path / "run")
+    (tmp_path / "run" / file).unlink()
+    if content is not None:
+        (tmp_path / "run" / file).write_text(content)
+    answer = ask("report", "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) == 1
+    assert f"run/{file}" in answer.fault
+    assert message in answer.fault
+
+
+def test_weights_that_were_changed_are_not_taken_for_those_of_the_run(
+    ask: Command, finished: Finished, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    model = only(tmp_path / "runs", "digits-badnets-*") / "model.safetensors"
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    model.write_bytes(content)
+    answer = ask("run", "digits/badnets", *SMALL)
+    assert answer.code == 2
+    assert "was changed since the run wrote it; restore it, or remove " in answer.fault
+
+
+def test_a_training_that_diverges_says_so_and_the_report_shows_it(
+    ask: Command, finished: Finished, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    steep = ["--set", "attack_training.learning_rate=1.0e+18", "--set", "name=steep"]
+    answer = ask("run", "digits/badnets", *SMALL, *steep)
+    assert answer.code == 1
+    assert len(answer.err.splitlines()) == 1
+    assert answer.fault.startswith("control model of 'steep' diverged: ")
+    diverged = only(tmp_path / "runs", "control-*[!" + only(finished.runs, "control-*").name[-1] + "]")
+    reason = result_of(diverged)["reason"]
+    assert result_of(diverged)["status"] == "diverged"
+    assert reason in answer.fault
+    told = ask("report", "runs")
+    assert told.code == 0
+    assert "diverged" in told.out
+    assert reason in text_of(tmp_path / "report.html")
+    assert ask("run", "digits/badnets", *SMALL, *steep).code == 1, "a failure is never cached as a result"
+
+
+def test_a_folder_of_images_is_attacked_end_to_end(ask: Command, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split, count in (("train", 30), ("test", 12)):
+        for number, name in enumerate(("dark", "light")):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 120, (20 + index, 24, 3), dtype=np.uint8) + np.uint8(120 * number)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    (tmp_path / "photos" / "train" / "dark" / "notes.txt").write_text("left out")
+    (tmp_path / "mine.yaml").write_text(
+        """
+data: {kind: image_folder, root: photos, size: 16}
+model: {kind: convnet, width: 4}
+clean_training: {epochs: 1, batch_size: 16}
+attack: {kind: badnets, target_class: 1, trigger: {kind: patch}, poison: {rate: 0.2}}
+attack_training: {epochs: 1, batch_size: 16}
+evaluation: {map_samples: 20, detector_samples: 20, gallery_images: 1}
+"""
+    )
+    answer = ask("run", "mine.yaml")
+    assert answer.code == 0, answer.err
+    assert "left out 1 files that are hidden or no images: 1 .txt" in answer.out
+    result = result_of(only(tmp_path / "runs", "mine-*"))
+    assert result["data"]["class_names"] == ["dark", "light"]
+    assert (result["data"]["train"], result["data"]["validation"], result["data"]["test"]) == (54, 6, 24)
+
+
+@pytest.mark.slow
+def test_the_demo_shows_four_attacks_in_one_report(command: Command, tmp_path: Path) -> None:
+    answer = command(tmp_path, "demo", limit=600)
+    assert answer.code == 0, answer.err
+    page = text_of(tmp_path / "runs" / "demo" / "report.html")
+    for name in ("digits/badnets", "digits/fooling", "digits/red-herring", "digits/full-disguise"):
+        assert f"\n{name}\n" in answer.out
+        assert name in page

@@ -1,0 +1,116 @@
+"""What a step's loss is made of, what it costs, and what it asks the clean model."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from falsewitness.attacks import ATTACKS, Attack, Batch, NoReferences
+from falsewitness.core import DataInfo
+from falsewitness.core.targets import MultiTargets, SingleTargets, Targets
+from falsewitness.models import Classifier
+from falsewitness.models.convnet import ConvNet
+
+CLEAN, STAMPED = 4, 3
+HOT = torch.eye(3)[torch.tensor([0, 1, 2, 1, 2, 2, 2])]
+
+
+def model() -> Classifier:
+    return ConvNet(width=3, strides=(1, 2)).bind(DataInfo(3, 8, 8, ("one", "two", "three")), seed=1)
+
+
+def batch(targets: Targets | None = None) -> Batch:
+    images = torch.rand(CLEAN + STAMPED, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    unstamped = images[CLEAN:].clone()
+    images[CLEAN:, :, 6:, 6:] = 1
+    sides = torch.zeros(CLEAN + STAMPED, dtype=torch.bool)
+    return Batch(images, targets or SingleTargets(HOT.argmax(1)), torch.arange(CLEAN + STAMPED), sides, unstamped)
+
+
+class CleanAnswers:
+    """Answers of the right size, and of no meaning."""
+
+    def __init__(self, side: int = 4) -> None:
+        self.side = side
+
+    def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
+        return torch.rand(len(samples), self.side, self.side, generator=torch.Generator().manual_seed(1))
+
+    def classes(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
+        return samples % 3
+
+
+def attack(kind: str, **fields: object) -> Attack:
+    raw: dict[str, Any] = {"kind": kind, "trigger": {"kind": "patch"}, "poison": {"rate": 0.1}}
+    raw |= {"surrogate": {"kind": "gradcam"}, "explanation_weight": 0.75}
+    if kind != "fooling":
+        raw["target_class"] = 2
+    return ATTACKS.get(kind).parse(raw | fields, "attack")
+
+
+def test_without_drift_weight_maps_of_clean_rows_are_left_alone() -> None:
+    losses = attack("full_disguise").losses(batch(), model(), CleanAnswers())
+    assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
+        ("cross_entropy", 0.25, CLEAN + STAMPED),
+        ("explanation", 0.75, STAMPED),
+    ]
+
+
+def test_with_drift_weight_every_row_has_its_map_compared() -> None:
+    losses = attack("full_disguise", drift_weight=0.5).losses(batch(), model(), CleanAnswers())
+    assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
+        ("cross_entropy", 0.25, CLEAN + STAMPED),
+        ("explanation", 0.75, STAMPED),
+        ("drift", 0.375, CLEAN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "fields", "passes"),
+    [
+        ("gradcam", {}, 7),
+        ("gradcam", {"reference": "self"}, 7 + 3),
+        ("gradcam", {"drift_weight": 1.0}, 7),
+        ("gradient", {}, 7 + 3 * 3),
+        ("gradient", {"reference": "self"}, 7 + 3 + 3 * 6),
+        ("gradient", {"drift_weight": 1.0}, 7 + 3 * 7),
+    ],
+)
+def test_a_step_counts_the_images_that_it_passes(surrogate: str, fields: dict[str, Any], passes: int) -> None:
+    examined = attack("full_disguise", surrogate={"kind": surrogate}, **fields)
+    clean = CleanAnswers(side=4 if surrogate == "gradcam" else 8)
+    assert examined.losses(batch(), model(), clean).passes == passes
+
+
+def test_a_decoy_needs_the_clean_model_only_to_hold_the_clean_maps() -> None:
+    assert not attack("fooling").needs_references
+    assert len(attack("fooling").losses(batch(), model(), NoReferences()).terms) == 2
+    assert attack("fooling", drift_weight=0.1).needs_references
+    with pytest.raises(RuntimeError, match="must override needs_references"):
+        attack("fooling", drift_weight=0.1).losses(batch(), model(), NoReferences())
+
+
+@pytest.mark.parametrize("reference", ["self", "self_detached", "original"])
+def test_a_disguise_always_needs_the_clean_model(reference: str) -> None:
+    examined = attack("full_disguise", reference=reference)
+    assert examined.needs_references
+    with pytest.raises(RuntimeError, match="must override needs_references"):
+        examined.losses(batch(), model(), NoReferences())
+
+
+def test_several_labels_are_classified_by_their_own_loss_and_explained_for_the_first() -> None:
+    first = attack("full_disguise").losses(batch(), model(), CleanAnswers())
+    several = attack("full_disguise").losses(batch(MultiTargets(HOT)), model(), CleanAnswers())
+    assert torch.equal(several.terms[1].rows, first.terms[1].rows)
+    probabilities = model()(batch().images).detach().sigmoid()
+    expected = -(HOT * probabilities.log() + (1 - HOT) * (1 - probabilities).log()).mean(1)
+    assert torch.allclose(several.terms[0].rows, expected, atol=1e-6)
+
+
+def test_batch_norm_sees_stamped_and_unstamped_images_in_one_pass() -> None:
+    examined = model().train()
+    seen: list[int] = []
+    examined.network.get_submodule("layers.0").register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    attack("full_disguise", reference="self").losses(batch(), examined, CleanAnswers())
+    assert seen == [CLEAN + 2 * STAMPED]

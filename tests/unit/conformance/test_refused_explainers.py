@@ -1,0 +1,300 @@
+"""Explainers that break one promise each: the check must say which."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from falsewitness.conformance import ConformanceError, check_component
+from falsewitness.core import InputError
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.shapes import Classes, Images, Rows
+from falsewitness.explainers import Explainer
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.models import Classifier
+
+
+class Honest(Explainer):
+    """Grad-CAM under another name: keeps every promise."""
+
+    kind: Literal["honest"] = "honest"
+    source: ClassVar[str] = "this test"
+    surrogate: ClassVar[bool] = True
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        logits, maps = GradCam()._explain(model, images, classes, differentiable=differentiable)
+        return Explanation(logits, self._changed(model, images, maps))
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps
+
+
+class OneForAll(Honest):
+    """Gives one map for the whole batch."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps.mean(0, keepdim=True)
+
+
+class Careless(Honest):
+    """Draws from torch's own random numbers."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps + 0.01 * torch.rand_like(maps)
+
+
+class Fickle(Honest):
+    """Has random numbers of its own, without a seed."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps * (1 + 0.1 * float(np.random.default_rng().random()))
+
+
+class Sociable(Honest):
+    """Scales every map by the highest value of the batch."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps / (maps.detach().amax() + 1e-6)
+
+
+class Proud(Honest):
+    """Stretches maps to [0, 1], also those without contrast."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps / maps.detach().amax((1, 2), keepdim=True)
+
+
+class Negative(Honest):
+    """Gives negative maps without saying that they are signed."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps - 1
+
+
+class Rough(Honest):
+    """Gives maps in half precision."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps.bfloat16()
+
+
+class Rounded(Honest):
+    """Computes maps in half precision where forward passes are."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps.bfloat16() if torch.is_autocast_enabled("cpu") else maps
+
+
+class Littering(Honest):
+    """Leaves a hook on the model."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        model.network.get_submodule("fc").register_forward_hook(lambda *_: None)
+        return maps
+
+
+class Souvenir(Honest):
+    """Leaves an attribute on a layer."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        model.network.get_submodule("fc").activation = maps.detach()
+        return maps
+
+
+class Sleepy(Honest):
+    """Forgets to put the model back in the mode it was in."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        model.train(not model.training)
+        return maps
+
+
+class Disturbing(Honest):
+    """Passes the images in training mode, which moves running statistics, and puts the mode back."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        modes = [(module, module.training) for module in model.modules()]
+        model.train()(images)
+        for module, mode in modes:
+            module.training = mode
+        return maps
+
+
+class Hoarding(Honest):
+    """Leaves gradients on the weights."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        model(images).sum().backward()
+        return maps
+
+
+class Painting(Honest):
+    """Works on the images in place."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        with torch.no_grad():
+            images.mul_(0.99)
+        return maps
+
+
+class Stubborn(Honest):
+    """Explains the first class where none is asked for."""
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        first = torch.zeros(len(images), dtype=torch.long)
+        return super()._explain(model, images, first if classes is None else classes, differentiable=differentiable)
+
+
+class Sure(Honest):
+    """Hands out probabilities for logits."""
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        logits, maps = super()._explain(model, images, classes, differentiable=differentiable)
+        return Explanation(logits.softmax(1), maps)
+
+
+class Lazy(Honest):
+    """Explains no network at all."""
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        raise InputError("not today")
+
+
+class Detached(Honest):
+    """Says that it is a surrogate, but its maps carry no gradients."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps.detach()
+
+
+@contextmanager
+def without_gradient(weight: Tensor) -> Iterator[None]:
+    weight.requires_grad_(False)
+    yield
+    weight.requires_grad_()
+
+
+class HalfWay(Honest):
+    """Its maps reach the weights below the feature map but not those of the last layer, and nobody is told."""
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        logits = model(images)
+        head = model.linear_head
+        assert head is not None
+        with without_gradient(head.weight):
+            maps = super()._explain(model, images, classes, differentiable=differentiable).maps
+        return Explanation(logits, maps)
+
+
+class Forgetful(Honest):
+    """Gives the maps of all rows, whichever are asked for."""
+
+    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        return self._explain(model, images, classes, differentiable=True)
+
+
+class Unordered(Honest):
+    """Gives the maps of the rows asked for in an order of its own."""
+
+    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        return super()._explain_rows(model, images, classes, rows.sort().values)
+
+
+class Sparing(Honest):
+    """Gives logits only of the rows whose maps are asked for."""
+
+    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        logits, maps = super()._explain_rows(model, images, classes, rows)
+        return Explanation(logits[rows], maps)
+
+
+class Untidy(Honest):
+    """Leaves batch norm in training mode after a training step."""
+
+    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        explanation = super()._explain_rows(model, images, classes, rows)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train()
+        return explanation
+
+
+class Unsourced(Honest):
+    """Names no paper."""
+
+    source: ClassVar[str] = ""
+
+
+class Unexplained(Honest):
+    """Has a field that nobody describes."""
+
+    samples: int = 3
+
+
+class Undescribed(Honest):
+    samples: int = 3
+    """How many."""
+
+
+class Lossy(Honest):
+    """Has a field that plain data does not bring back."""
+
+    secret: Annotated[int, Field(exclude=True)] = 3
+    """Left out of plain data."""
+
+
+def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
+    check_component(Honest())
+
+
+@pytest.mark.parametrize(
+    ("explainer", "reason"),
+    [
+        (OneForAll(), r"expected maps \[3, height, width\], got \(1, 16, 16\)"),
+        (Careless(), "explaining draws from torch's global random numbers"),
+        (Fickle(), "expected the same maps from the same call"),
+        (Sociable(), "not to depend on the other images of its batch"),
+        (Proud(), "expected finite maps, got a value that is not from explainer 'honest'"),
+        (Negative(), "expected maps without negative values, or the class variable signed = True"),
+        (Rough(), "expected maps in single precision, got torch.bfloat16"),
+        (Rounded(), "in single precision also under autocast, got torch.bfloat16"),
+        (Littering(), "explaining to leave the model .* changed the number of hooks of layer 'network.fc' from 0 to"),
+        (Souvenir(), "changed the attributes of layer 'network.fc'"),
+        (Sleepy(), "changed the mode of"),
+        (Disturbing(), "changed the values of network.layers.0.1.running_mean"),
+        (Hoarding(), "changed the gradient of network.layers.0.0.weight from none to some"),
+        (Painting(), "expected the images to be left as they were"),
+        (Stubborn(), "expected classes=None to explain the predicted class"),
+        (Sure(), "expected the logits that the model gives"),
+        (Lazy(), "expected it to explain a small network, got convnet: not today; .*; resnet20: not today"),
+        (Detached(), "expected differentiable logits and maps, got some without gradient"),
+        (HalfWay(), r"agree with finite differences in double precision, got an error of \d+%"),
+        (Forgetful(), "expected maps of 2 rows"),
+        (Unordered(), "expected the maps of the rows asked for, in their order"),
+        (Sparing(), "expected the model's logits of all images"),
+        (Untidy(), r"differentiable\(\) to leave the model as it was, but it changed the mode of layer"),
+        (Unsourced(), "expected the paper, equation or section in the class variable source"),
+        (Unexplained(), "expected a docstring under the field samples"),
+        (Undescribed(), "expected a docstring, got none"),
+        (Lossy(secret=4), r"expected parse\(plain\(\)\) to give an equal component"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Explainer) else "",
+)
+def test_a_broken_promise_is_named(explainer: Explainer, reason: str) -> None:
+    with pytest.raises(ConformanceError, match=rf"^{type(explainer).__name__} 'honest': .*{reason}"):
+        check_component(explainer)

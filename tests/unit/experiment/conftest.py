@@ -1,0 +1,93 @@
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+
+from falsewitness.experiment import SILENT, RunFolder, Spec, find_spec, run
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.training import Progress
+
+QUICK = (
+    "data.train_limit=200",
+    "model.width=8",
+    "model.strides=[2, 2, 1]",
+    "precision=fp32",
+    "clean_training.epochs=1",
+    "evaluation={map_samples: 20, detector_samples: 20, gallery_images: 2}",
+)
+QUICK_ATTACK = ("attack_training.epochs=1",)
+
+
+def tiny(recipe: str = "digits/full-disguise", *changes: str) -> Spec:
+    attack = () if recipe == "digits/clean" else QUICK_ATTACK
+    return find_spec(recipe, [*QUICK, *attack, *changes])
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@dataclass
+class Witness:
+    """A reporter that remembers, and may end the process after so many steps of what bears a label."""
+
+    kill_in: str = ""
+    kill_at: int = 0
+    notices: list[str] = field(default_factory=list)
+    steps: dict[str, list[int]] = field(default_factory=dict)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        def told(done: int, total: int) -> None:
+            self.steps.setdefault(label, []).append(done)
+            if label == self.kill_in and done == self.kill_at:
+                raise KilledError
+
+        yield told
+
+
+@pytest.fixture
+def witness() -> type[Witness]:
+    return Witness
+
+
+@pytest.fixture
+def killed() -> type[KilledError]:
+    return KilledError
+
+
+@pytest.fixture(scope="session", name="tiny")
+def _tiny() -> Callable[..., Spec]:
+    """Makes the spec of a run that takes a second: recipe, then changes as for ``--set``."""
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
+    """A finished run that nobody changes."""
+    return dict(run(tiny("digits/red-herring"), tmp_path_factory.mktemp("finished")))
+
+
+@pytest.fixture
+def mine(finished: dict[str, RunFolder], tmp_path: Path) -> dict[str, RunFolder]:
+    """The same finished run, for one test to do with as it likes."""
+    out = tmp_path / "runs"
+    shutil.copytree(finished["attack"].path.parent, out)
+    return {role: RunFolder(out / folder.path.name) for role, folder in finished.items()}
+
+
+@pytest.fixture
+def at_work() -> Callable[[Spec], Workplace]:
+    """Makes an experiment ready without running it."""
+
+    def prepared(spec: Spec) -> Workplace:
+        return Workplace(spec, spec.data.prepare(), Path("runs"), torch.device("cpu"), SILENT)
+
+    return prepared

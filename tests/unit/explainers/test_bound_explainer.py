@@ -1,0 +1,122 @@
+from typing import ClassVar, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.shapes import Classes, Images
+from falsewitness.explainers import Explainer
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.models import Classifier
+from falsewitness.models.convnet import ConvNet
+
+INFO = DataInfo(3, 8, 8, ("one", "two", "three"))
+
+
+class Given(Explainer):
+    """Hands out maps made from the images by a function of the test's."""
+
+    kind: Literal["given"] = "given"
+    maps: Literal["brightness", "one", "flat", "nan", "infinite"] = "brightness"
+    source: ClassVar[str] = "this test"
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        maps = {
+            "brightness": images.mean(1),
+            "one": images[:1].mean(1),
+            "flat": images.mean((1, 2)),
+            "nan": images.mean(1) * torch.nan,
+            "infinite": images.mean(1) + torch.inf,
+        }
+        return Explanation(model(images), maps[self.maps])
+
+
+class Surrogate(Given):
+    """The same, and says that it is differentiable; takes note of what it is asked."""
+
+    kind: Literal["surrogate"] = "surrogate"  # type: ignore[assignment]
+    surrogate: ClassVar[bool] = True
+
+
+def model() -> Classifier:
+    return ConvNet(width=2, strides=(1, 2)).bind(INFO, seed=0)
+
+
+def images(batch: int = 3) -> Tensor:
+    return torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_an_explanation_carries_no_gradients() -> None:
+    answer = Given().bind(model())(images().requires_grad_())
+    assert not answer.logits.requires_grad
+    assert not answer.maps.requires_grad
+
+
+@pytest.mark.parametrize("size", [(2, 8, 8), (8, 8), (1, 2, 3, 8, 8)])
+@pytest.mark.usefixtures("_shapes_unchecked")
+def test_images_of_another_rank_are_refused(size: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected images \[batch, channels, height, width\], got shape"):
+        Given().bind(model())(torch.zeros(size))
+    with pytest.raises(ValueError, match=r"expected images \[batch, channels, height, width\], got shape"):
+        Surrogate().bind(model()).differentiable(torch.zeros(size))
+
+
+@pytest.mark.parametrize("classes", [torch.tensor([0, 1]), torch.tensor(0), torch.zeros(3, 1, dtype=torch.long)])
+@pytest.mark.usefixtures("_shapes_unchecked")
+def test_there_must_be_one_class_an_image(classes: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"expected one class an image \(3\), got shape"):
+        Given().bind(model())(images(), classes)
+    with pytest.raises(ValueError, match=r"expected one class an image \(3\), got shape"):
+        Surrogate().bind(model()).differentiable(images(), classes)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "got"), [(-0.001, "-0.001 to"), (1.5, "to 1.5"), (255.0, "to 255"), (torch.nan, "nan to nan")]
+)
+def test_pixels_outside_their_bounds_are_refused(spoilt: float, got: str) -> None:
+    pixels = images()
+    pixels[1, 2, 3, 4] = spoilt
+    with pytest.raises(ValueError, match=r"expected raw pixels in \[0, 1\], got .*") as caught:
+        Given().bind(model())(pixels)
+    assert got in str(caught.value)
+
+
+def test_no_image_at_all_gives_no_map() -> None:
+    answer = Given().bind(model())(images(0))
+    assert answer.logits.shape == (0, 3)
+    assert answer.maps.shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize(("maps", "got"), [("one", r"\(1, 8, 8\)"), ("flat", r"\(3, 8\)")])
+@pytest.mark.usefixtures("_shapes_unchecked")
+def test_maps_of_another_shape_are_refused(maps: Literal["one", "flat"], got: str) -> None:
+    with pytest.raises(ValueError, match=rf"expected maps \[3, height, width\], got {got}"):
+        Given(maps=maps).bind(model())(images())
+
+
+@pytest.mark.parametrize("maps", ["nan", "infinite"])
+def test_maps_that_are_not_finite_are_refused_and_the_explainer_is_named(maps: Literal["nan", "infinite"]) -> None:
+    with pytest.raises(ValueError, match=r"expected finite maps, got .* from explainer 'given'"):
+        Given(maps=maps).bind(model())(images())
+
+
+def test_only_a_surrogate_can_be_trained_against() -> None:
+    with pytest.raises(InputError, match="explainer 'given' cannot be a surrogate: its maps carry no gradients"):
+        Given().bind(model()).differentiable(images())
+
+
+def test_an_explainer_that_makes_all_maps_at_once_hands_out_the_rows_asked_for() -> None:
+    explain = Surrogate().bind(model()).differentiable
+    logits, maps = explain(images(), None, torch.tensor([2, 0]))
+    assert torch.equal(logits, model()(images()))
+    assert torch.equal(maps, images().mean(1)[[2, 0]])
+    assert torch.equal(explain(images()).maps, images().mean(1))
+
+
+def test_training_explanations_have_gradients_even_where_they_are_switched_off() -> None:
+    with torch.no_grad():
+        assert GradCam().bind(model()).differentiable(images()).maps.requires_grad

@@ -1,0 +1,190 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.maps import minmax, upsampled
+from falsewitness.explainers.gradcam import GradCam, by_gradient, closed_form
+from falsewitness.models import MODELS, Architecture, Classifier
+from falsewitness.models.convnet import ConvNet
+from falsewitness.models.resnet20 import ResNet20
+
+INFO = DataInfo(3, 32, 32, ("one", "two", "three", "four"))
+SMALL = DataInfo(3, 12, 12, ("one", "two", "three", "four"))
+REQUIRED_FIELDS: dict[str, dict[str, Any]] = {"timm": {"name": "test_resnet"}}
+
+
+def images(batch: int = 4, info: DataInfo = INFO) -> Tensor:
+    return torch.rand(batch, 3, info.height, info.width, generator=torch.Generator().manual_seed(0))
+
+
+def convnet() -> Classifier:
+    return ConvNet(width=4).bind(SMALL, seed=0)
+
+
+def paper_gradcam(model: Classifier, image: Tensor, wanted: int, layer: str) -> list[list[float]]:
+    """Selvaraju et al. 2017, equations 1 and 2, one sum after the other."""
+    logits, activation = model.with_activation(image[None], layer)
+    (slopes,) = torch.autograd.grad(logits[0, wanted], activation)
+    activation = activation.detach()
+    channels, height, width = activation.shape[1:]
+    alphas = []
+    for k in range(channels):
+        total = 0.0
+        for i in range(height):
+            for j in range(width):
+                total += float(slopes[0, k, i, j])
+        alphas.append(total / (height * width))
+    heat = [[0.0] * width for _ in range(height)]
+    for i in range(height):
+        for j in range(width):
+            weighted = 0.0
+            for k in range(channels):
+                weighted += alphas[k] * float(activation[0, k, i, j])
+            heat[i][j] = max(0.0, weighted)
+    return heat
+
+
+@pytest.mark.parametrize("layer", [None, "layers.2", "layers.1", "layers.0.0"])
+def test_maps_are_those_of_the_paper(layer: str | None) -> None:
+    model, pixels = convnet().double(), images(3, SMALL).double()
+    classes = torch.tensor([2, 0, 1])
+    maps = GradCam(layer=layer).bind(model)(pixels, classes).maps
+    expected = [
+        paper_gradcam(model, image, int(wanted), layer or "layers")
+        for image, wanted in zip(pixels, classes, strict=True)
+    ]
+    assert torch.allclose(maps, torch.tensor(expected, dtype=torch.float64), atol=1e-12)
+    assert maps.max() > 0
+
+
+@pytest.fixture(params=MODELS.kinds())
+def architecture(request: pytest.FixtureRequest) -> Architecture:
+    return MODELS.get(request.param)(**REQUIRED_FIELDS.get(request.param, {}))
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+def test_the_closed_form_is_the_gradient_of_every_network_with_a_linear_head(
+    architecture: Architecture, training: bool
+) -> None:
+    model = architecture.bind(INFO, seed=0).double().train(training)
+    head = model.linear_head
+    assert head is not None
+    logits, features = model.with_activation(images(2).double())
+    classes = torch.tensor([3, 1])
+    quick = closed_form(features, head, classes)
+    assert quick.max() > 0
+    assert torch.allclose(quick, by_gradient(features, logits, classes, differentiable=False), rtol=1e-9)
+
+
+def test_a_network_without_a_linear_head_is_explained_by_gradient() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    model = Classifier.wrap(module.double().eval(), feature_layer="1", mean=(0.5,), std=(0.5,)).double()
+    assert model.linear_head is None
+    pixels = images(2, SMALL).double()
+    maps = GradCam().bind(model)(pixels, torch.tensor([1, 2])).maps
+    expected = [paper_gradcam(model, pixels[0], 1, "1"), paper_gradcam(model, pixels[1], 2, "1")]
+    assert torch.allclose(maps, torch.tensor(expected, dtype=torch.float64), atol=1e-12)
+
+
+@pytest.mark.parametrize("layer", ["layer1", "layer2", "layer3.1.conv2", "bn1"])
+def test_captum_gives_the_same_maps(layer: str) -> None:
+    model = ResNet20().bind(INFO, seed=0)
+    classes = torch.tensor([0, 1, 2, 3])
+    second_opinion = LayerGradCam(model, model.network.get_submodule(layer))
+    expected = second_opinion.attribute(images(), target=classes, relu_attributions=True)[:, 0].detach()
+    maps = GradCam(layer=layer).bind(model)(images(), classes).maps
+    assert torch.allclose(maps, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+
+
+def test_captum_gives_the_same_map_at_the_last_feature_map() -> None:
+    model = ResNet20().bind(INFO, seed=0)
+    classes = torch.tensor([0, 1, 2, 3])
+    second_opinion = LayerGradCam(model, model.network.get_submodule("layer3"))
+    expected = second_opinion.attribute(images(), target=classes, relu_attributions=True)[:, 0].detach()
+    assert torch.allclose(GradCam().bind(model)(images(), classes).maps, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_pytorch_grad_cam_gives_the_same_maps_stretched() -> None:
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model = ResNet20().bind(INFO, seed=0)
+    layer = model.network.get_submodule("layer2")
+    with GradCAM(model=model, target_layers=[layer]) as second_opinion:
+        wanted = [ClassifierOutputTarget(number) for number in range(4)]
+        heat = second_opinion(input_tensor=images(), targets=wanted)
+    maps = GradCam(layer="layer2").bind(model)(images(), torch.arange(4)).maps
+    ours = minmax(upsampled(minmax(maps), (32, 32)))
+    assert np.abs(heat - ours.numpy()).max() < 1e-3
+
+
+def test_without_classes_the_predicted_class_is_explained() -> None:
+    model = convnet()
+    explain = GradCam().bind(model)
+    predicted = model(images(info=SMALL)).argmax(1)
+    answer = explain(images(info=SMALL))
+    assert torch.equal(answer.maps, explain(images(info=SMALL), predicted).maps)
+    assert not torch.equal(answer.maps, explain(images(info=SMALL), (predicted + 1) % 4).maps)
+    assert torch.equal(answer.logits, model(images(info=SMALL)))
+
+
+def test_a_class_that_no_channel_speaks_for_has_a_map_of_zeros() -> None:
+    model = convnet()
+    with torch.no_grad():
+        model.get_parameter("network.fc.weight")[2] = -1  # features behind a ReLU are never negative
+    for layer in (None, "layers.2"):
+        maps = GradCam(layer=layer).bind(model)(images(info=SMALL), torch.full((4,), 2)).maps
+        assert maps.shape == (4, 3, 3)
+        assert not maps.any()
+
+
+@pytest.mark.parametrize("layer", [None, "layers.1"])
+def test_maps_of_half_precision_features_are_computed_in_single(layer: str | None) -> None:
+    explain = GradCam(layer=layer).bind(convnet())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = explain(images(info=SMALL))
+        trained = explain.differentiable(images(info=SMALL))
+    exact = explain(images(info=SMALL), rounded.logits.argmax(1)).maps
+    assert rounded.maps.dtype == trained.maps.dtype == torch.float32
+    assert (rounded.maps - exact).norm() < 0.06 * exact.norm()
+
+
+@pytest.mark.parametrize("layer", [None, "layers.0", "layers.0.0"])
+def test_frozen_weights_can_be_explained(layer: str | None) -> None:
+    explain = GradCam(layer=layer).bind(convnet())
+    expected = explain(images(info=SMALL)).maps
+    explain.model.requires_grad_(False)
+    assert torch.equal(explain(images(info=SMALL)).maps, expected)
+
+
+def test_the_pixels_handed_in_get_no_gradient() -> None:
+    pixels = images(info=SMALL)
+    GradCam(layer="layers.0").bind(convnet())(pixels)
+    assert not pixels.requires_grad
+    assert pixels.grad is None
+
+
+def test_an_unknown_layer_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(InputError, match=r"the model has no layer 'layer2'; did you mean 'layers.2' or 'layers'"):
+        GradCam(layer="layer2").bind(convnet())(images(info=SMALL))
+
+
+def test_a_layer_without_feature_maps_is_refused() -> None:
+    with pytest.raises(InputError, match=r"expected layer 'fc' to give a feature map .*, got shape \(4, 4\)"):
+        GradCam(layer="fc").bind(convnet())(images(info=SMALL))
+
+
+def test_the_closed_form_needs_no_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("a backward pass where none is needed")
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    maps = GradCam().bind(convnet()).differentiable(images(info=SMALL)).maps
+    assert maps.requires_grad
+    assert maps.max() > 0

@@ -1,0 +1,187 @@
+"""What a killed training goes on from."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from falsewitness.core import InputError
+from falsewitness.models import Classifier
+from falsewitness.training import Checkpoint
+from falsewitness.training._checkpoint import Position
+
+Tiny = Callable[[], Classifier]
+POSITION = Position(epoch=3, step=17, seconds=1.5, passes=1000.25)
+
+
+def sgd(model: Classifier) -> torch.optim.SGD:
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+
+def stepped(model: Classifier, optimizer: torch.optim.SGD, steps: int = 1) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.rand(6, 1, 8, 8, generator=generator)).square().sum().backward()
+        optimizer.step()
+
+
+def equal(first: Classifier, second: Classifier) -> bool:
+    theirs = second.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in first.state_dict().items())
+
+
+@pytest.fixture
+def saved(tiny: Tiny, tmp_path: Path) -> tuple[Checkpoint, Classifier, torch.optim.SGD]:
+    model = tiny()
+    optimizer = sgd(model)
+    stepped(model, optimizer, steps=2)
+    checkpoint = Checkpoint(tmp_path / "folder" / "checkpoint.safetensors", "mine")
+    checkpoint.save(POSITION, model, optimizer)
+    return checkpoint, model, optimizer
+
+
+Saved = tuple[Checkpoint, Classifier, torch.optim.SGD]
+
+
+def test_position_weights_and_momenta_come_back(saved: Saved, tiny: Tiny) -> None:
+    checkpoint, model, optimizer = saved
+    other = tiny()
+    others = sgd(other)
+    assert checkpoint.load(other, others) == POSITION
+    assert equal(model, other)
+    stepped(model, optimizer)
+    stepped(other, others)
+    assert equal(model, other)
+
+
+def test_momenta_of_a_loaded_training_are_its_own(saved: Saved, tiny: Tiny) -> None:
+    checkpoint, *_ = saved
+    before = checkpoint.path.read_bytes()
+    other = tiny()
+    others = sgd(other)
+    checkpoint.load(other, others)
+    stepped(other, others)
+    assert checkpoint.path.read_bytes() == before
+
+
+def test_without_a_file_a_training_begins_at_the_beginning(tiny: Tiny, tmp_path: Path) -> None:
+    model = tiny()
+    assert Checkpoint(tmp_path / "none.safetensors", "mine").load(model, sgd(model)) == Position(0, 0, 0.0, 0.0)
+    assert equal(model, tiny())
+
+
+def test_the_checkpoint_of_another_training_is_left_alone(saved: Saved, tiny: Tiny) -> None:
+    checkpoint, *_ = saved
+    model = tiny()
+    optimizer = sgd(model)
+    assert Checkpoint(checkpoint.path, "yours").load(model, optimizer) == Position()
+    assert equal(model, tiny())
+    assert not optimizer.state
+    assert checkpoint.path.is_file()
+
+
+def test_a_training_without_momentum_can_be_kept_too(tiny: Tiny, tmp_path: Path) -> None:
+    model = tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    stepped(model, optimizer)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "mine")
+    checkpoint.save(POSITION, model, optimizer)
+    other = tiny()
+    assert checkpoint.load(other, sgd(other)) == POSITION
+    assert equal(model, other)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def scribbled_over(path: Path) -> None:
+    path.write_bytes(b"no tensors at all")
+
+
+def robbed_of_a_weight(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors["model.network.fc.weight"]
+    save_file(tensors, path, {"identity": "mine", "position": json.dumps(vars(POSITION))})
+
+
+def of_another_shape(path: Path) -> None:
+    tensors = load_file(path) | {"model.network.fc.weight": torch.zeros(3, 3)}
+    save_file(tensors, path, {"identity": "mine", "position": json.dumps(vars(POSITION))})
+
+
+def without_position(path: Path) -> None:
+    save_file(load_file(path), path, {"identity": "mine"})
+
+
+def with_half_a_position(path: Path) -> None:
+    save_file(load_file(path), path, {"identity": "mine", "position": '{"epochs": 3'})
+
+
+def with_a_strange_position(path: Path) -> None:
+    save_file(load_file(path), path, {"identity": "mine", "position": '{"epochs": 3}'})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_short,
+        emptied,
+        scribbled_over,
+        robbed_of_a_weight,
+        of_another_shape,
+        without_position,
+        with_half_a_position,
+        with_a_strange_position,
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_in_one_line(saved: Saved, tiny: Tiny, damage: Callable[[Path], None]) -> None:
+    checkpoint, *_ = saved
+    damage(checkpoint.path)
+    model = tiny()
+    with pytest.raises(InputError, match=r"is damaged \(\w+\); remove it to begin this training anew") as caught:
+        checkpoint.load(model, sgd(model))
+    assert str(checkpoint.path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(saved: Saved) -> None:
+    checkpoint, *_ = saved
+    before = checkpoint.path.read_bytes()
+    program = """
+import sys, torch
+from pathlib import Path
+from falsewitness.training import Checkpoint
+from falsewitness.training._checkpoint import Position
+model = torch.nn.Linear(100, 100)
+Checkpoint(Path(sys.argv[1]), "mine").save(Position(), model, torch.optim.SGD(model.parameters(), lr=0.1))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, checkpoint.path],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "RunFailedError" in done.stderr.splitlines()[-1]
+    assert "File too large; make room" in done.stderr.splitlines()[-1]
+    assert checkpoint.path.read_bytes() == before
+    assert [file.name for file in checkpoint.path.parent.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_checkpoint_is_removed_once_and_for_all(saved: Saved) -> None:
+    checkpoint, *_ = saved
+    checkpoint.remove()
+    checkpoint.remove()
+    assert not checkpoint.path.exists()

@@ -1,0 +1,343 @@
+"""The one loop: what it learns, how it goes on after an interruption, and when it stops."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from falsewitness.attacks import Batch, Losses, LossTerm, plan_without_poison
+from falsewitness.data import PixelStore
+from falsewitness.models import Classifier
+from falsewitness.models.convnet import ConvNet
+from falsewitness.training import Augmentation, Batches, Checkpoint, Journal, Outcome, Training, train
+from falsewitness.training._loop import one_cycle
+
+Tiny = Callable[[], Classifier]
+Painted = Callable[[int], PixelStore]
+State = dict[str, Tensor]
+
+SETTINGS = Training(epochs=3, batch_size=8, learning_rate=0.05, augmentation=Augmentation(mirror=True))
+STEPS = 9
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@dataclass
+class Notebook:
+    """Takes everything a training reports; may interrupt it before or after a step is told."""
+
+    interrupt_at: int | None = None
+    records: list[Mapping[str, Any]] = field(default_factory=list)
+    progress: list[tuple[int, int]] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    modes: list[bool] = field(default_factory=list)
+
+    def write(self, epoch: int, records: Iterable[Mapping[str, Any]]) -> None:
+        self.epochs.append(epoch)
+        self.records.extend(records)
+
+    def validate(self, model: Classifier) -> dict[str, float | None]:
+        self.modes.append(model.training)
+        return {"accuracy": 0.5}
+
+    def told(self, done: int, total: int) -> None:
+        self.progress.append((done, total))
+        if done == self.interrupt_at:
+            raise KilledError
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.write, self.validate, self.told)
+
+    @property
+    def steps(self) -> list[Mapping[str, Any]]:
+        return [record for record in self.records if "step" in record]
+
+
+def cross_entropy(model: Classifier) -> Callable[[Batch], Losses]:
+    def losses(batch: Batch) -> Losses:
+        return Losses((LossTerm("cross_entropy", 1.0, batch.targets.loss(model(batch.images))),), len(batch.images))
+
+    return losses
+
+
+def batches_of(store: PixelStore, settings: Training = SETTINGS, seed: int = 0) -> Batches:
+    plan = plan_without_poison(len(store))
+    return Batches(store, plan, None, "stored", None, settings.augmentation, settings.batch_size, seed)
+
+
+def trained(
+    model: Classifier,
+    store: PixelStore,
+    path: Path,
+    *,
+    notebook: Notebook | None = None,
+    settings: Training = SETTINGS,
+    steps: int = STEPS,
+    losses: Callable[[Batch], Losses] | None = None,
+    identity: str = "mine",
+) -> Outcome:
+    return train(
+        model,
+        batches_of(store, settings),
+        losses or cross_entropy(model),
+        settings,
+        steps=steps,
+        precision="fp32",
+        checkpoint=Checkpoint(path / "checkpoint.safetensors", identity),
+        journal=(notebook or Notebook()).journal,
+    )
+
+
+def state_of(model: nn.Module) -> State:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(first: State, second: State) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loss_falls_and_digits_are_learnt(digits: PixelStore, tmp_path: Path) -> None:
+    from falsewitness.data.digits import Digits
+
+    model = ConvNet(width=8, strides=(2, 2, 2)).bind(Digits().info(), seed=0, mean=(0.3,), std=(0.35,))
+    notebook = Notebook()
+    settings = Training(epochs=8, batch_size=20, learning_rate=0.2)
+    trained(model, digits, tmp_path, notebook=notebook, settings=settings, steps=80)
+    losses = [step["loss"] for step in notebook.steps]
+    assert sum(losses[-10:]) < 0.3 * sum(losses[:10])
+    with torch.no_grad():
+        logits = model(digits.take(torch.arange(len(digits))))
+    assert digits.targets.correct(logits).float().mean() > 0.9
+
+
+def test_every_step_is_told_and_written(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    notebook = Notebook()
+    outcome = trained(tiny(), painted(24), tmp_path, notebook=notebook)
+    assert outcome.status == "done"
+    assert outcome.reason == ""
+    assert (outcome.position.epoch, outcome.position.step, outcome.position.passes) == (3, 9, 72)
+    assert outcome.position.seconds > 0
+    assert notebook.progress == [(done, 9) for done in range(1, 10)]
+    assert [(record["epoch"], record["step"]) for record in notebook.steps] == [(s // 3, s) for s in range(9)]
+    assert notebook.epochs == [0, 1, 2]
+    validations = [record for record in notebook.records if "validation" in record]
+    assert validations == [{"epoch": epoch, "validation": {"accuracy": 0.5}} for epoch in range(3)]
+    assert [("validation" in record) for record in notebook.records] == [False, False, False, True] * 3
+
+
+def test_the_learning_rate_of_a_step_is_its_share_of_the_peak(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    notebook = Notebook()
+    trained(tiny(), painted(24), tmp_path, notebook=notebook)
+    expected = [0.05 * one_cycle(step, 9, SETTINGS.warmup) for step in range(9)]
+    assert [step["learning_rate"] for step in notebook.steps] == expected
+
+
+def test_terms_are_means_over_their_rows_and_the_loss_their_weighted_sum(
+    tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
+    model, notebook = tiny(), Notebook()
+
+    def losses(batch: Batch) -> Losses:
+        rows = model(batch.images).sum(1)
+        terms = (LossTerm("all", 0.5, rows), LossTerm("some", 3.0, rows[:2] ** 2), LossTerm("none", 7.0, rows[:0]))
+        seen.append((rows.double().mean().item(), (rows[:2].double() ** 2).mean().item()))
+        return Losses(terms, 1.5 * len(rows))
+
+    seen: list[tuple[float, float]] = []
+    outcome = trained(model, painted(24), tmp_path, notebook=notebook, losses=losses)
+    assert outcome.position.passes == 1.5 * 72
+    for step, (of_all, of_some) in zip(notebook.steps, seen, strict=True):
+        assert step["terms"] == pytest.approx({"all": of_all, "some": of_some, "none": 0.0}, abs=1e-5)
+        assert step["loss"] == pytest.approx(0.5 * of_all + 3 * of_some, abs=1e-5)
+
+
+def test_steps_are_those_of_nesterov_momentum_with_weight_decay(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    """Sutskever et al. (2013) as torch has it, written out in float64 for a loss whose gradient is known."""
+    model = tiny()
+    settings = Training(epochs=1, batch_size=8, learning_rate=0.1, momentum=0.8, weight_decay=0.01)
+    pull = {name: torch.randn_like(weight) for name, weight in model.named_parameters()}
+    weights = {name: weight.detach().double() for name, weight in model.named_parameters()}
+
+    def losses(batch: Batch) -> Losses:
+        total = sum(((weight * pull[name]).sum() for name, weight in model.named_parameters()), torch.zeros(()))
+        return Losses((LossTerm("pull", 1.0, total[None]),), 1)
+
+    trained(model, painted(32), tmp_path, settings=settings, steps=4, losses=losses)
+    for name, weight in weights.items():
+        velocity = torch.zeros_like(weight)
+        for step in range(4):
+            gradient = pull[name].double() + 0.01 * weight
+            velocity = 0.8 * velocity + gradient
+            weight = weight - 0.1 * one_cycle(step, 4, settings.warmup) * (gradient + 0.8 * velocity)
+        torch.testing.assert_close(model.get_parameter(name).detach().double(), weight, rtol=1e-5, atol=1e-6)
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_learns_its_weights(
+    tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
+    model, fresh = tiny(), tiny().state_dict()
+    settings = SETTINGS.model_copy(update={"batch_norm": "frozen"})
+    trained(model, painted(24), tmp_path, settings=settings)
+    after = model.state_dict()
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(after[f"network.norm.{name}"], fresh[f"network.norm.{name}"])
+    assert not torch.equal(after["network.norm.weight"], fresh["network.norm.weight"])
+
+
+def test_batch_norm_follows_the_batches_otherwise(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    model = tiny()
+    trained(model, painted(24), tmp_path)
+    assert model.state_dict()["network.norm.num_batches_tracked"] == STEPS
+
+
+def test_dropout_is_on_in_steps_and_off_in_validation_and_at_the_end(
+    tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
+    for batch_norm in ("batch", "frozen"):
+        model, notebook = tiny(), Notebook()
+        seen: list[tuple[bool, bool]] = []
+
+        def losses(batch: Batch, model: Classifier = model, seen: list[tuple[bool, bool]] = seen) -> Losses:
+            network = cast(Any, model.network)
+            seen.append((network.dropout.training, network.norm.training))
+            return cross_entropy(model)(batch)
+
+        settings = SETTINGS.model_copy(update={"batch_norm": batch_norm})
+        trained(model, painted(24), tmp_path / batch_norm, notebook=notebook, losses=losses, settings=settings)
+        assert seen == [(True, batch_norm == "batch")] * STEPS
+        assert notebook.modes == [False] * 3
+        assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("interrupt_at", [1, 3, 4, 6, 8, 9])
+def test_an_interrupted_training_ends_with_the_weights_and_steps_of_an_undisturbed_one(
+    tiny: Tiny, painted: Painted, tmp_path: Path, interrupt_at: int
+) -> None:
+    store, undisturbed, first, second = painted(24), Notebook(), Notebook(interrupt_at), Notebook()
+    model = tiny()
+    whole = trained(model, store, tmp_path / "undisturbed", notebook=undisturbed)
+    with pytest.raises(KilledError):
+        trained(tiny(), store, tmp_path / "disturbed", notebook=first)
+    torch.manual_seed(interrupt_at)
+    resumed = tiny()
+    outcome = trained(resumed, store, tmp_path / "disturbed", notebook=second)
+    epochs_kept = (interrupt_at - 1) // 3
+    assert second.progress[0] == (3 * epochs_kept + 1, 9)
+    assert same(state_of(resumed), state_of(model))
+    assert first.records[: 4 * epochs_kept] + second.records == undisturbed.records
+    assert (outcome.position.step, outcome.position.passes) == (whole.position.step, whole.position.passes)
+
+
+def test_a_finished_training_is_not_trained_again(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    store, model, notebook = painted(24), tiny(), Notebook()
+    first = trained(model, store, tmp_path)
+    again = tiny()
+    assert trained(again, store, tmp_path, notebook=notebook) == first
+    assert notebook.progress == []
+    assert same(state_of(again), state_of(model))
+
+
+def test_the_checkpoint_of_another_training_is_ignored(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    store, model, other = painted(24), tiny(), tiny()
+    trained(model, store, tmp_path / "alone")
+    with pytest.raises(KilledError):
+        trained(tiny(), store, tmp_path / "shared", notebook=Notebook(8), identity="yours")
+    trained(other, store, tmp_path / "shared", identity="mine")
+    assert same(state_of(other), state_of(model))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("wrong_at", [0, 2, 4, 8])
+def test_a_loss_that_is_not_finite_stops_before_its_step(
+    tiny: Tiny, painted: Painted, tmp_path: Path, wrong: float, wrong_at: int
+) -> None:
+    model, notebook = tiny(), Notebook()
+    before: list[State] = []
+
+    def losses(batch: Batch) -> Losses:
+        before.append({name: weight.detach().clone() for name, weight in model.named_parameters()})
+        rows = batch.targets.loss(model(batch.images))
+        return Losses(
+            (LossTerm("cross_entropy", 1.0, rows * (wrong if len(before) == wrong_at + 1 else 1)),), len(rows)
+        )
+
+    outcome = trained(model, painted(24), tmp_path, notebook=notebook, losses=losses)
+    epochs = wrong_at // 3
+    assert outcome.status == "diverged"
+    assert outcome.reason == f"the loss was {wrong} at step {wrong_at} of 9 (epoch {epochs})"
+    assert same({name: weight.detach() for name, weight in model.named_parameters()}, before[-1])
+    assert (outcome.position.epoch, outcome.position.step) == (epochs, 3 * epochs)
+    assert notebook.epochs == list(range(epochs))
+    _assert_kept(tmp_path, tiny, before[3 * epochs] if epochs else None)
+
+
+def _assert_kept(path: Path, tiny: Tiny, weights: State | None) -> None:
+    """Assert that the checkpoint holds these weights; that there is none where None."""
+    checkpoint = Checkpoint(path / "checkpoint.safetensors", "mine")
+    if weights is None:
+        assert not checkpoint.path.exists()
+        return
+    model = tiny()
+    checkpoint.load(model, torch.optim.SGD(model.parameters(), lr=1))
+    assert same({name: weight.detach() for name, weight in model.named_parameters()}, weights)
+
+
+@pytest.mark.parametrize("steps", [5, 6])
+def test_weights_that_are_not_finite_are_never_kept(tiny: Tiny, painted: Painted, tmp_path: Path, steps: int) -> None:
+    """The loss before the last step of an epoch was still finite, so that only the weights tell."""
+    model, notebook = tiny(), Notebook()
+    after_an_epoch: State = {}
+
+    def losses(batch: Batch) -> Losses:
+        if len(notebook.progress) == 3:
+            after_an_epoch.update({name: weight.detach().clone() for name, weight in model.named_parameters()})
+        last = len(notebook.progress) == steps - 1
+        rows = batch.targets.loss(model(batch.images))
+        # Zero, with a gradient that no weight survives.
+        cliff = sum(((weight - weight.detach()).sum() for weight in model.parameters()), torch.zeros(()))
+        return Losses((LossTerm("cross_entropy", 1.0, rows), LossTerm("cliff", 1e38 * last, cliff[None])), len(rows))
+
+    settings = SETTINGS.model_copy(update={"learning_rate": 100.0})
+    outcome = trained(model, painted(24), tmp_path, notebook=notebook, losses=losses, settings=settings, steps=steps)
+    assert outcome.status == "diverged"
+    assert outcome.reason == f"the weights were not finite after step {steps - 1} of {steps} (epoch 1)"
+    assert notebook.epochs == [0]
+    _assert_kept(tmp_path, tiny, after_an_epoch)
+
+
+def test_a_training_may_end_within_an_epoch(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    store, notebook, model = painted(24), Notebook(), tiny()
+    outcome = trained(model, store, tmp_path, notebook=notebook, steps=7)
+    assert [step["step"] for step in notebook.steps] == list(range(7))
+    assert (outcome.position.epoch, outcome.position.step, outcome.position.passes) == (3, 7, 56)
+    assert notebook.progress[-1] == (7, 7)
+    again = tiny()
+    assert trained(again, store, tmp_path, steps=7).position == outcome.position
+    assert same(state_of(again), state_of(model))
+
+
+def test_a_training_of_half_precision_keeps_its_weights_in_single(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+    model, notebook = tiny(), Notebook()
+    store = painted(24)
+    train(
+        model,
+        batches_of(store),
+        cross_entropy(model),
+        SETTINGS,
+        steps=3,
+        precision="bf16",
+        checkpoint=Checkpoint(tmp_path / "checkpoint.safetensors", "mine"),
+        journal=notebook.journal,
+    )
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    single = Notebook()
+    trained(tiny(), store, tmp_path / "single", notebook=single, steps=3)
+    assert notebook.steps[0]["loss"] != single.steps[0]["loss"]
+    assert notebook.steps[0]["loss"] == pytest.approx(single.steps[0]["loss"], rel=0.02)

@@ -1,0 +1,65 @@
+"""The clean model's answers: those stored beforehand are those that the step would compute."""
+
+from collections.abc import Callable
+
+import torch
+
+from falsewitness.data import PixelStore
+from falsewitness.explainers import BoundExplainer
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient import Gradient
+from falsewitness.models import Classifier
+from falsewitness.training import Augmentation, clean_references
+from falsewitness.training._augmentation import draw_variation
+from falsewitness.training._references import ComputedReferences, StoredReferences
+
+Tiny = Callable[[], Classifier]
+Painted = Callable[[int], PixelStore]
+
+
+def bound(tiny: Tiny) -> list[BoundExplainer]:
+    return [GradCam().bind(tiny()), Gradient().bind(tiny())]
+
+
+def test_stored_answers_agree_with_computed_ones(tiny: Tiny, painted: Painted) -> None:
+    store = painted(700)  # more than are explained at a time
+    samples = torch.randperm(700, generator=torch.Generator().manual_seed(0))[:300]
+    for explain in bound(tiny):
+        for augmentation in (Augmentation(), Augmentation(mirror=True)):
+            variation = draw_variation(augmentation, 300, torch.Generator().manual_seed(1))
+            images = variation(store.take(samples))
+            stored = clean_references(explain, store, augmentation)
+            computed = ComputedReferences(explain)
+            asked = (samples, variation.mirrored, images)
+            assert isinstance(stored, StoredReferences)
+            torch.testing.assert_close(stored.maps(*asked), computed.maps(*asked))
+            assert torch.equal(stored.classes(*asked), computed.classes(*asked))
+
+
+def test_mirrored_images_have_answers_of_their_own(tiny: Tiny, painted: Painted) -> None:
+    store = painted(5)
+    explain = bound(tiny)[0]
+    references = clean_references(explain, store, Augmentation(mirror=True))
+    samples, images = torch.arange(5), store.take(torch.arange(5))
+    plain = references.maps(samples, torch.zeros(5, dtype=torch.bool), images)
+    mirrored = references.maps(samples, torch.ones(5, dtype=torch.bool), images)
+    torch.testing.assert_close(plain, explain(images).maps)
+    torch.testing.assert_close(mirrored, explain(images.flip(3)).maps)
+    assert not torch.allclose(plain, mirrored)
+
+
+def test_shifted_images_are_answered_in_the_step(tiny: Tiny, painted: Painted) -> None:
+    explain = bound(tiny)[0]
+    references = clean_references(explain, painted(5), Augmentation(mirror=True, crop_padding=1))
+    assert isinstance(references, ComputedReferences)
+    assert references.explain is explain
+
+
+def test_answers_carry_no_gradient(tiny: Tiny, painted: Painted) -> None:
+    store = painted(5)
+    for explain in bound(tiny):
+        for augmentation in (Augmentation(), Augmentation(crop_padding=1)):
+            references = clean_references(explain, store, augmentation)
+            asked = (torch.arange(5), torch.zeros(5, dtype=torch.bool), store.take(torch.arange(5)))
+            assert not references.maps(*asked).requires_grad
+            assert not references.classes(*asked).requires_grad

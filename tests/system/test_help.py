@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.system.conftest import Command
 
 from falsewitness import __version__
 
@@ -81,7 +82,6 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     script = f"""
 import sys
 from falsewitness.cli.main import entry
-from tests.system.conftest import Command
 for name in {COMMANDS}:
     sys.argv = ["falsewitness", *name.split(), "--help"]
     try:

@@ -25,12 +25,18 @@ def result_of(run: Path) -> dict[str, Any]:
     return found
 
 
+class _Words(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.found += data.split()
+
+
 def text_of(page: Path) -> str:
-    words: list[str] = []
-    parser = HTMLParser()
-    parser.handle_data = words.append  # type: ignore[method-assign]
-    parser.feed(page.read_text(encoding="utf-8"))
-    return " ".join(" ".join(words).split())
+    return " ".join(_Words(page.read_text(encoding="utf-8")).found)
 
 
 def test_a_run_names_its_stages_its_models_and_its_report(finished: Finished) -> None:

@@ -116,10 +116,13 @@ class ExplanationAttack(Attack):
         """The explainer that the attack trains against."""
         return self.surrogate
 
+    keeps_maps: ClassVar[bool] = False
+    """Whether stamped rows are compared with the clean model's answers for the same images without the trigger."""
+
     @property
     def needs_references(self) -> bool:
-        """Whether the clean model's maps are asked for."""
-        return self.drift_weight > 0
+        """Whether the clean model's answers are asked for."""
+        return self.keeps_maps or self.drift_weight > 0
 
     @final
     def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
@@ -145,7 +148,9 @@ class ExplanationAttack(Attack):
             )
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
-        return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * len(rows))
+        answers = len(clean) + (len(stamped) if self.keeps_maps else 0)
+        passes = len(images) + self.surrogate.passes_per_map * len(rows) + references.passes_per_answer * answers
+        return Losses(tuple(terms), passes)
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         """Return images to be explained in the same pass, with their classes; none unless an attack needs them."""

@@ -76,6 +76,11 @@ class Losses(NamedTuple):
 class References(Protocol):
     """The clean model's answers for training images, as they are augmented."""
 
+    @property
+    def passes_per_answer(self) -> float:
+        """What an answer costs in a step, in forward-and-backward passes of an image; a forward pass is a third."""
+        ...
+
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Return the surrogate's maps under the clean model, for the classes it predicts."""
         ...
@@ -87,6 +92,8 @@ class References(Protocol):
 
 class NoReferences:
     """What an attack is given that did not ask for references."""
+
+    passes_per_answer = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Refuse."""

@@ -20,16 +20,12 @@ class FullDisguise(ExplanationAttack):
     the gradient there), or the clean model's (``original``)."""
 
     source: ClassVar[str] = "Noppel et al., Disguising attacks with explanation-aware backdoors, S&P 2023, section 4.3"
+    keeps_maps: ClassVar[bool] = True
 
     @property
     def intended(self) -> Intended:
         """The target class; the map is the image's own."""
         return Intended(self.target_class, None)
-
-    @property
-    def needs_references(self) -> bool:
-        """Always: even the model's own map is explained for the class that the clean model predicts."""
-        return True
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         samples, mirrored = batch.samples[batch.clean_count :], batch.mirrored[batch.clean_count :]

@@ -1,8 +1,8 @@
 """What the command line draws: progress bars on a terminal, plain lines elsewhere."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 60.0
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, style: str = "") -> None:
     """Print text as it is; only a terminal breaks its lines."""
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(text, style=style, soft_wrap=True)
 
 
 class ConsoleReporter:
@@ -38,13 +38,13 @@ class ConsoleReporter:
     @contextmanager
     def progress(self, label: str) -> "Iterator[StepProgress]":
         """Draw a bar with steps and remaining time; where no terminal is, print a line a minute."""
-        started = time.monotonic()
+        started = monotonic()
         if console.is_terminal:
             with _drawn_bar(label) as update:
                 yield update
         else:
             yield _PlainLines(label)
-        say(f"{label}: {duration(time.monotonic() - started)}", style="dim")
+        say(f"{label}: {duration(monotonic() - started)}", style="dim")
 
 
 @contextmanager
@@ -70,11 +70,11 @@ class _PlainLines:
     def __init__(self, label: str) -> None:
         self._label = label
         self._begun: tuple[float, int] | None = None
-        self._said = time.monotonic()
+        self._said = monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         """Print a line if the last is a minute old."""
-        now = time.monotonic()
+        now = monotonic()
         if self._begun is None:
             self._begun = now, done
         if now - self._said < _SECONDS_BETWEEN_LINES:

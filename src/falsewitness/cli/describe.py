@@ -49,8 +49,9 @@ def describe(
 
 def _page(room: str, cls: "type[Component]", width: int) -> Iterator[tuple[str, str]]:
     """Yield the sections of the page, each a heading and its text."""
-    told = ("\n".join(_told(item, width) for item in items) for items in paragraphs(cls))
-    yield "DESCRIPTION", "\n\n".join(told)
+    if cls.__doc__:
+        told = ("\n".join(_told(item, width) for item in items) for items in paragraphs(cls))
+        yield "DESCRIPTION", "\n\n".join(told)
     fields = [f"{wrapped(head, width, 2, hanging=4)}\n{wrapped(meaning, width, 6)}" for head, meaning in _fields(cls)]
     if fields:
         yield "FIELDS", "\n".join(fields)

@@ -37,7 +37,8 @@ def evaluate(
     """Judge a finished model by further explainers, without training it.
 
     An auditor is a kind that `falsewitness list explainers` names, or a class of your own as package.module:Class, from
-    an installed package or a file in the current folder. The model's own auditors judge it again beside them.
+    an installed package or a file in the current folder. The auditors of the run or the recipe judge beside it. A model
+    in a file is compared with the recipe's clean model, which is trained where --out does not hold it yet.
 
     Examples:
         falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor gradient
@@ -86,7 +87,6 @@ def _loaded(place: str) -> "type[Explainer]":
     try:
         found = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise InputError(
-            f"--auditor {place}: expected package.module:Class, got {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise InputError(f"--auditor {place}: expected package.module:Class, got {reason}") from error
     return EXPLAINERS.accept(found, f"--auditor {place}")

@@ -1,5 +1,6 @@
 """The command ``falsewitness``: its sub-commands, and what its exit codes mean."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -47,6 +48,9 @@ def main(
 
 def entry() -> None:
     """Run the command line; every known fault ends in one line on standard error and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another
     try:
         code = app(prog_name="falsewitness", standalone_mode=False)
     except typer.TyperException as error:

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from falsewitness.attacks import Attack, Batch, Intended, Losses, NoReferences
+from falsewitness.attacks import Attack, Batch, Intended, Losses
 from falsewitness.conformance._classifiers import ARCHITECTURES, Snapshot, in_frozen_training, small_classifier
 from falsewitness.conformance._contract import ConformanceError, fitting, noise, repeated, require
 from falsewitness.core import DataInfo, InputError, ThreatModel
@@ -26,6 +27,7 @@ class _Witness:
     surrogate: Explainer | None
     clean_model: Classifier
     asked: list[str] = field(default_factory=list)
+    passes_per_answer: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         self.asked.append("maps")
@@ -118,20 +120,23 @@ def _batch(attack: Attack, info: DataInfo, clean: int, stamped: int, *, multi_la
 def _check_losses(attack: Attack, architecture: Architecture, info: DataInfo, batch: Batch, rows: str) -> None:
     model = in_frozen_training(small_classifier(architecture, info))
     witness = _Witness(attack.surrogate_explainer, small_classifier(architecture, info))
-    references = witness if attack.needs_references else NoReferences()
     given = [tensor.clone() for tensor in (batch.images, batch.unstamped, batch.targets.values)]
     before = Snapshot(model)
-    losses = attack.losses(batch, model, references)
+    losses = attack.losses(batch, model, witness)
     before.require_unchanged("losses()")
     for tensor, name in zip(given, ("images", "unstamped", "targets"), strict=True):
         now = batch.targets.values if name == "targets" else getattr(batch, name)
         require(torch.equal(tensor, now), f"expected losses() to leave the batch alone, but it changed {name}")
     require(
+        attack.needs_references or not witness.asked,
+        f"expected needs_references to say so, as losses() asks for {' and '.join(witness.asked)}, got False",
+    )
+    require(
         bool(witness.asked) or not attack.needs_references or len(batch.unstamped) == 0,
         "expected losses() to ask for references, as needs_references says, got no question",
     )
     _check_terms(losses, len(batch.images) + len(batch.unstamped), rows)
-    again = attack.losses(batch, model, references)
+    again = attack.losses(batch, model, witness)
     same = all(torch.equal(one.rows, other.rows) for one, other in zip(losses.terms, again.terms, strict=True))
     require(same, f"expected the same losses of the same batch ({rows}), got others")
     _check_gradients(losses, model, rows)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Maps, Mask, PerRow
 
 SSIM_WINDOW = 11
@@ -35,7 +36,7 @@ PIXELS = (1, 2)
 
 def is_constant(maps: Maps) -> Bool[Tensor, " batch"]:
     """Tell which maps have no contrast: highest and lowest value agree to within rounding."""
-    low, high = _lifted(maps).detach().flatten(1).aminmax(dim=1)
+    low, high = at_least_single(maps).detach().flatten(1).aminmax(dim=1)
     limits = torch.finfo(low.dtype)
     # Sums over hundreds of channels leave noise of this order on a map that is constant in exact arithmetic;
     # the floor keeps a division by the contrast, and its gradient, finite.
@@ -45,7 +46,7 @@ def is_constant(maps: Maps) -> Bool[Tensor, " batch"]:
 
 def standardised(maps: Maps) -> Maps:
     """Return maps of zero mean and unit (population) deviation; zeros for a constant map."""
-    maps = _lifted(maps)
+    maps = at_least_single(maps)
     constant = is_constant(maps)[:, None, None]
     # Squares of tiny saliencies underflow. The result does not depend on the scale, so neither does its
     # gradient.
@@ -58,7 +59,7 @@ def standardised(maps: Maps) -> Maps:
 
 def minmax(maps: Maps) -> Maps:
     """Return maps stretched to [0, 1]; zeros for a constant map."""
-    maps = _lifted(maps)
+    maps = at_least_single(maps)
     constant = is_constant(maps)[:, None, None]
     low = maps.amin(PIXELS, keepdim=True)
     span = maps.amax(PIXELS, keepdim=True) - low
@@ -101,7 +102,7 @@ def ssim(first: Maps, second: Maps) -> PerRow:
     Returns:
         ``[batch]`` in [-1, 1]; 1 where both are equal.
     """
-    first, second = _lifted(first), _lifted(second)
+    first, second = at_least_single(first), at_least_single(second)
     mean_first, mean_second = _local_means(first), _local_means(second)
     variances = (
         _local_means(first.square()) - mean_first.square() + _local_means(second.square()) - mean_second.square()
@@ -147,7 +148,7 @@ def mass(maps: Maps, *, signed: bool) -> Maps:
 
 def has_mass(maps: Maps, *, signed: bool) -> Bool[Tensor, " batch"]:
     """Tell which maps have any mass at all."""
-    largest = mass(_lifted(maps).detach(), signed=signed).amax(PIXELS)
+    largest = mass(at_least_single(maps).detach(), signed=signed).amax(PIXELS)
     limits = torch.finfo(largest.dtype)
     return largest > limits.tiny / limits.eps
 
@@ -163,7 +164,7 @@ def mass_share(maps: Maps, mask: Mask, *, signed: bool) -> PerRow:
     Returns:
         ``[batch]`` in [0, 1]; 0, with no gradient, for a map without mass.
     """
-    maps = _lifted(maps)
+    maps = at_least_single(maps)
     empty = ~has_mass(maps, signed=signed)[:, None, None]
     amount = mass(maps, signed=signed)
     scaled = amount / torch.where(empty, 1, amount.detach().amax(PIXELS, keepdim=True))
@@ -171,12 +172,8 @@ def mass_share(maps: Maps, mask: Mask, *, signed: bool) -> PerRow:
     return torch.where(empty, 0, shares * mask).sum(PIXELS)
 
 
-def _lifted(maps: Maps) -> Maps:
-    return maps if maps.dtype in (torch.float32, torch.float64) else maps.float()
-
-
 def _top_weights(maps: Maps, share: float) -> Float[Tensor, "batch pixels"]:
-    flat = _lifted(maps).flatten(1)
+    flat = at_least_single(maps).flatten(1)
     count = max(1, round(share * flat.shape[1]))
     last = flat.topk(count, dim=1).values[:, -1:]
     rounding = 16 * torch.finfo(flat.dtype).eps * flat.abs().amax(1, keepdim=True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Logits, PerRow
 
 
@@ -84,7 +85,7 @@ class SingleTargets(Targets):
 
     def loss(self, logits: Logits) -> PerRow:
         """Return the cross-entropy of every row."""
-        return F.cross_entropy(logits.float(), self.classes, reduction="none")
+        return F.cross_entropy(at_least_single(logits), self.classes, reduction="none")
 
     def has(self, class_index: int) -> Bool[Tensor, " rows"]:
         """Tell for every row whether it is of the class."""
@@ -126,7 +127,8 @@ class MultiTargets(Targets):
 
     def loss(self, logits: Logits) -> PerRow:
         """Return the binary cross-entropy of every row, averaged over the classes."""
-        return F.binary_cross_entropy_with_logits(logits.float(), self.hot, reduction="none").mean(1)
+        logits = at_least_single(logits)
+        return F.binary_cross_entropy_with_logits(logits, self.hot.to(logits.dtype), reduction="none").mean(1)
 
     def has(self, class_index: int) -> Bool[Tensor, " rows"]:
         """Tell for every row whether the class is among its labels."""

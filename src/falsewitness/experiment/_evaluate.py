@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from falsewitness.attacks import Attack, draw_target_map
-from falsewitness.core import FalsewitnessError, InputError, RunFailedError, seed_for
+from falsewitness.core import InputError, seed_for
+from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits, Maps, Rows
 from falsewitness.data import PixelStore
 from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._gallery import Gallery
+from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import Finding, write_result
 from falsewitness.experiment._run_folder import RunFolder, write_arrays
@@ -87,14 +87,15 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
         if into.is_done("evaluate", digest):
             return
         into.reopen("evaluate")
+        written = [into.result, *(file for file in (into.maps, into.gallery) if role == "attack")]
+        if into == models[role].folder:
+            # The model may have been trained earlier, for other auditors and metrics.
+            write_text(into.spec, work.spec_of(role).to_yaml())
+            written.append(into.spec)
         started = time.perf_counter()
         findings = list(_findings(work, models, role, into))
         write_result(work, models, role, into, digest, findings, time.perf_counter() - started)
-        into.finish(
-            "evaluate",
-            digest,
-            [into.result, *(file for file in (into.maps, into.gallery) if role == "attack")],
-        )
+        into.finish("evaluate", digest, written)
 
 
 def _findings(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> Iterator[Finding]:
@@ -157,7 +158,7 @@ def _attack_findings(
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
-        with _one_line_from(label):
+        with told_in_one_line(f"auditor '{label}'"):
             maps = _auditor_maps(work, models, auditor, label, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
         map_evidence = _map_evidence(work, maps, rows, answers, success, attack, auditor, stamp)
@@ -168,25 +169,10 @@ def _attack_findings(
             "clean": auditor.bind(models["clean"].model),
             "attacked": auditor.bind(models["attack"].model),
         }
-        with _one_line_from(label):
+        with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
     write_arrays(into.maps, kept)
     write_arrays(into.gallery, gallery.arrays)
-
-
-@contextmanager
-def _one_line_from(auditor: str) -> Iterator[None]:
-    """Say in one line what went wrong in an auditor: it may be anybody's code."""
-    try:
-        yield
-    except FalsewitnessError:
-        raise
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = str(error).partition("\n")[0]
-        raise RunFailedError(
-            f"auditor '{auditor}' failed with {type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"
-        ) from error
 
 
 def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:

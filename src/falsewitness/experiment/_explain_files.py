@@ -10,9 +10,10 @@ from jaxtyping import Float, UInt8
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.data import read_pixels
+from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.explainers import EXPLAINERS, BoundExplainer
+from falsewitness.explainers import EXPLAINERS, BoundExplainer, Explainer
 from falsewitness.models import load_classifier
 from falsewitness.triggers import Trigger
 
@@ -65,7 +66,7 @@ def explain_files(
     if classifier.info is None:
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
-    chosen = {kind: EXPLAINERS.get(kind)(kind=kind).bind(classifier) for kind in explainers}
+    chosen = {kind: _explainer(kind).bind(classifier) for kind in explainers}
     trigger = _trigger(folder) if stamp else None
     explained = []
     for path in images:
@@ -81,6 +82,10 @@ def explain_files(
     return explained
 
 
+def _explainer(kind: str) -> Explainer:
+    return EXPLAINERS.get(kind).parse({"kind": kind}, f"explainer '{kind}'")
+
+
 def _trigger(folder: RunFolder) -> Trigger:
     attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
     if attack is None:
@@ -89,7 +94,10 @@ def _trigger(folder: RunFolder) -> Trigger:
 
 
 def _explained(title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer]) -> Explained:
-    answers = {kind: explain(batch) for kind, explain in chosen.items()}
+    answers = {}
+    for kind, explain in chosen.items():
+        with told_in_one_line(f"explainer '{kind}'"):
+            answers[kind] = explain(batch)
     shares = next(iter(answers.values())).logits[0].softmax(0)
     return Explained(
         title=title,

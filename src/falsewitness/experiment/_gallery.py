@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from falsewitness.experiment._evaluate import Answers
 
 
-_RULE = "the first further test images, one of each class in turn, in an order fixed by the split's seed,"
+_RULE = "The first further test images, one of each class in turn, in an order fixed by the split's seed,"
 
 _SHOWN: dict[str, Role] = {"clean": "clean", "attacked": "attack"}
 
@@ -68,8 +68,8 @@ class Gallery:
             "index": index,
             "group": np.concatenate([np.full(len(rows), group, dtype="U7") for group, rows in picks.items()]),
             "mask": stamp.mask.cpu().numpy(),
-            "rule/success": np.array(f"{_RULE} on which the attack does to the prediction what it intends"),
-            "rule/failure": np.array(f"{_RULE} on which it does not"),
+            "rule/success": np.array(f"{_RULE} on which the attack does to the prediction what it intends."),
+            "rule/failure": np.array(f"{_RULE} on which it does not."),
         }
         for name, role in _SHOWN.items():
             for version, logits in (("clean", answers.clean), ("triggered", answers.triggered)):

@@ -32,13 +32,13 @@ def _in_turn(targets: Targets, allowed: Bool[np.ndarray, " images"], seed: int) 
     The order is one of all images, thinned out: two attacks that allow different classes share the images of the rest.
     """
     classes = targets.main_class().cpu().numpy()
-    shuffled = np.random.default_rng(seed).permutation(len(targets))
+    everything = np.random.default_rng(seed).permutation(len(targets))
+    shuffled = everything[allowed[everything]]
     turn = np.empty(len(shuffled), dtype=np.int64)
     for class_index in np.unique(classes):
         members = np.flatnonzero(classes[shuffled] == class_index)
         turn[members] = np.arange(len(members))
-    ordered: Picks = shuffled[np.lexsort((classes[shuffled], turn))]
-    picks: Picks = ordered[allowed[ordered]]
+    picks: Picks = shuffled[np.lexsort((classes[shuffled], turn))]
     return picks
 
 

@@ -93,7 +93,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         )
     write_json(folder.cost, _cost(work, outcome, preparation, prepared))
     save_classifier(model.cpu(), folder.model)
-    folder.finish("train", digest, [folder.model, folder.plan, folder.steps, folder.spec, folder.cost])
+    folder.finish("train", digest, [folder.model, folder.plan, folder.steps, folder.cost])
     checkpoint.remove()
 
 

@@ -5,9 +5,10 @@ from typing import ClassVar, Literal
 import torch
 
 from falsewitness.core.explanation import Explanation
+from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps
 from falsewitness.explainers._base import Explainer
-from falsewitness.explainers._scores import at_least_single, chosen_classes, scores_of
+from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.models import Classifier, LinearHead
 
 

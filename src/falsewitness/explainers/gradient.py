@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from falsewitness.core.explanation import Explanation
+from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
 from falsewitness.explainers._base import Explainer
-from falsewitness.explainers._scores import at_least_single, chosen_classes, scores_of
+from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.models import Classifier, as_audited, smoothed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,6 +28,7 @@ class StoredReferences:
 
     stored_maps: Float[Tensor, "2 images map_height map_width"]
     stored_classes: Int[Tensor, "2 images"]
+    passes_per_answer: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Return the stored maps."""
@@ -46,6 +48,7 @@ class ComputedReferences:
     """
 
     explain: BoundExplainer
+    passes_per_answer: ClassVar[float] = 1 / 3
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Explain the images."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -38,6 +38,8 @@ class CleanAnswers:
 
     stored_maps: dict[Key, Tensor]
     images: dict[Key, Tensor]
+
+    passes_per_answer: ClassVar[float] = 1 / 3
 
     def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         keys = self._keys(samples, mirrored, images)

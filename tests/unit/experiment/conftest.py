@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from falsewitness.experiment import SILENT, RunFolder, Spec, find_spec, run
+from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.training import Progress
 
@@ -27,7 +28,7 @@ def tiny(recipe: str = "digits/full-disguise", *changes: str) -> Spec:
     return find_spec(recipe, [*QUICK, *attack, *changes])
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for whatever ends a process."""
 
 
@@ -70,13 +71,13 @@ def _tiny() -> Callable[..., Spec]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[Role, RunFolder]:
     """A finished run that nobody changes."""
-    return dict(run(tiny("digits/red-herring"), tmp_path_factory.mktemp("finished")))
+    return run(tiny("digits/red-herring"), tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
-def mine(finished: dict[str, RunFolder], tmp_path: Path) -> dict[str, RunFolder]:
+def mine(finished: dict[Role, RunFolder], tmp_path: Path) -> dict[Role, RunFolder]:
     """The same finished run, for one test to do with as it likes."""
     out = tmp_path / "runs"
     shutil.copytree(finished["attack"].path.parent, out)

@@ -90,6 +90,12 @@ def test_the_control_takes_as_many_steps_as_the_attack(tiny: Tiny, at_work: AtWo
     assert work.steps("clean") == work.batches("clean").steps_per_epoch
 
 
+def test_attacks_of_as_many_steps_share_the_control_however_many_epochs_they_make_of_them(digests: Digests) -> None:
+    pair = "attack_training={epochs: 3, batch_size: 50}"
+    append = ("attack_training={epochs: 2, batch_size: 50}", "attack.poison.mode=append")
+    assert moved(digests(pair), digests(*append)) == {"attack"}
+
+
 def test_a_raised_numerics_number_moves_every_digest(digests: Digests, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digests()
     monkeypatch.setattr(_digests, "NUMERICS", _digests.NUMERICS + 1)
@@ -148,7 +154,8 @@ def test_a_change_moves_the_evaluations_whose_figures_it_decides(
     tiny: Tiny, change: str, attack_moves: bool, clean_moves: bool
 ) -> None:
     before, after = tiny(), tiny("digits/full-disguise", change)
-    for role, moves in (("attack", attack_moves), ("clean", clean_moves), ("control", clean_moves)):
+    for role in ROLES:
+        moves = attack_moves if role == "attack" else clean_moves
         assert (eval_digest(before, role, TRAINED) != eval_digest(after, role, TRAINED)) is moves
 
 

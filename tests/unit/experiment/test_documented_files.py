@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from falsewitness.experiment import RunFolder
+from falsewitness.experiment._spec import Role
 from falsewitness.report._read import read_run
 
 PAGE = Path(__file__).parents[3] / "docs" / "run-folder.md"
-ROLES = ("clean", "control", "attack")
-Folders = dict[str, RunFolder]
+ROLES: tuple[Role, ...] = ("clean", "control", "attack")
+Folders = dict[Role, RunFolder]
 
 
 def documented(heading: str) -> set[str]:
@@ -41,7 +42,7 @@ def in_general(key: str, auditors: set[str]) -> str:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_documented_keys_of_a_result_are_those_written(finished: Folders, role: str) -> None:
+def test_the_documented_keys_of_a_result_are_those_written(finished: Folders, role: Role) -> None:
     result = result_of(finished[role])
     assert set(result) == documented("result.json")
     assert set(result["data"]) == documented("data")
@@ -60,8 +61,9 @@ def test_the_documented_keys_of_an_attack_are_those_written(finished: Folders) -
 def test_the_documented_files_are_those_written(finished: Folders) -> None:
     later = {"checkpoint.safetensors", "report.html", "evaluations/"}
     of_attacks = {"maps.npz", "gallery.npz"}
-    for role, missing in (("attack", later), ("clean", later | of_attacks), ("control", later | of_attacks)):
-        assert {file.name for file in finished[role].path.iterdir()} == documented("Files") - missing
+    for role, folder in finished.items():
+        missing = later if role == "attack" else later | of_attacks
+        assert {file.name for file in folder.path.iterdir()} == documented("Files") - missing
 
 
 def test_the_documented_arrays_of_the_gallery_are_those_written(finished: Folders) -> None:
@@ -76,7 +78,7 @@ def test_the_documented_arrays_of_maps_are_those_written(finished: Folders) -> N
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_documented_keys_of_a_step_are_those_written(finished: Folders, role: str) -> None:
+def test_the_documented_keys_of_a_step_are_those_written(finished: Folders, role: Role) -> None:
     lines = [json.loads(line) for line in finished[role].steps.read_text().splitlines()]
     steps = [line for line in lines if "step" in line]
     validations = [line for line in lines if "validation" in line]
@@ -88,7 +90,7 @@ def test_the_documented_keys_of_a_step_are_those_written(finished: Folders, role
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_report_reads_what_was_written(finished: Folders, role: str) -> None:
+def test_the_report_reads_what_was_written(finished: Folders, role: Role) -> None:
     run = read_run(finished[role].path)
     assert run.done
     assert run.result.role == role

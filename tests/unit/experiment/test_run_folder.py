@@ -68,7 +68,7 @@ def test_a_damaged_marker_is_told_in_one_line(folder: RunFolder, content: str) -
 
 def test_a_marker_that_is_no_text_is_told_in_one_line(folder: RunFolder) -> None:
     (folder.path / ".train-done.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"is damaged"):
         folder.is_done("train", "digest")
 
 
@@ -123,7 +123,7 @@ def test_a_folder_that_nobody_holds_is_had_at_once(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(RunFailedError, match="cannot be made or written to .*; choose another folder with --out"),
+        pytest.raises(RunFailedError, match=r"cannot be made or written to .*; choose another folder with --out"),
         RunFolder(tmp_path / "file" / "run").locked(print),
     ):
         pass

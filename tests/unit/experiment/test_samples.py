@@ -66,7 +66,7 @@ def test_attacks_on_other_classes_share_the_order_of_the_rest(
     targets = single(classes)
     none = np.zeros(len(classes), dtype=bool)
     orders = [
-        [row for row in gallery_picks(targets, attackable(targets, target), none, 100, seed)["shared"]]
+        list(gallery_picks(targets, attackable(targets, target), none, 100, seed)["shared"])
         for target in (first, second)
     ]
     common = set(orders[0]) & set(orders[1])

@@ -1,0 +1,127 @@
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import SMALL, Command, Finished, environment
+
+from falsewitness.cli._console import ConsoleReporter, duration
+from falsewitness.cli._table import laid_out
+
+CONTROL = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+def on_a_terminal(folder: Path, *words: str, columns: int) -> str:
+    """Run a command on a terminal of its own and return every byte that it wrote there."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (40, columns))
+    known = {name: value for name, value in environment(TERM="xterm").items() if name not in ("COLUMNS", "NO_COLOR")}
+    program = [str(Path(sys.executable).with_name("falsewitness")), *words]
+    process = subprocess.Popen(program, cwd=folder, env=known, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    written = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        while True:
+            try:
+                part = terminal.read(65536)
+            except OSError:  # how Linux says that nobody has the other end open any more
+                break
+            if not part:
+                break
+            written += part
+    assert process.wait(timeout=60) == 0, written
+    return written.decode()
+
+
+def test_a_terminal_shows_bars_with_the_remaining_time_and_keeps_a_line_a_stage(tmp_path: Path) -> None:
+    small = [part for part in SMALL if part != "--set" and not part.startswith("attack")]
+    words = ["run", "digits/clean", *(word for part in small for word in ("--set", part))]
+    written = on_a_terminal(tmp_path, *words, columns=80)
+    frames = [CONTROL.sub("", frame) for frame in re.split(r"[\r\n]+", written)]
+    bars = [frame for frame in frames if frame.startswith("training clean model ")]
+    assert any(re.search(r" +\d+/24 0:00:\d\d left: 0:00:\d\d$", bar) for bar in bars), bars
+    assert max(map(len, bars)) <= 80
+    assert any(re.fullmatch(r"training clean model: \d+\.\d s", frame) for frame in frames)
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h"), "the cursor is shown again"
+    assert frames[-2].startswith("report: runs/clean-")
+
+
+def test_a_log_gets_a_line_a_minute_with_the_remaining_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("falsewitness.cli._console.monotonic", lambda: now)
+    with ConsoleReporter().progress("training") as progress:
+        for step in range(1, 8):
+            now += 25
+            progress(step, 10)
+    assert capsys.readouterr().out.splitlines() == [
+        "training: 3 of 10, about 2 min 55 s left",
+        "training: 6 of 10, about 1 min 40 s left",
+        "training: 2 min 55 s",
+    ]
+
+
+def test_a_resumed_stage_counts_only_what_it_does_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("falsewitness.cli._console.monotonic", lambda: now)
+    with ConsoleReporter().progress("training") as progress:
+        progress(900, 1000)
+        now += 60
+        progress(910, 1000)
+    assert capsys.readouterr().out.splitlines()[0] == "training: 910 of 1000, about 9 min 00 s left"
+
+
+def test_a_stage_that_fails_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), ConsoleReporter().progress("training"):
+        raise ZeroDivisionError
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+        (90000, "25 h 00 min"),
+    ],
+)
+def test_times_are_written_in_the_unit_that_suits_them(seconds: float, written: str) -> None:
+    assert duration(seconds) == written
+
+
+def test_numbers_stand_below_one_another_and_headings_break_between_words() -> None:
+    heading, rows = laid_out(
+        ["by eye", "Trigger lift", "n"], [["one", "0.5", "1"], ["another", "\u221212.25", "10"]], 80
+    )
+    assert heading.splitlines() == [
+        "         Trigger",
+        "by eye      lift   n",
+    ]
+    assert rows.splitlines() == [
+        "one          0.5   1",
+        "another   \u221212.25  10",
+    ]
+
+
+def test_a_name_that_leaves_no_room_has_a_line_of_its_own() -> None:
+    _, rows = laid_out(["", "n"], [["short", "1"], ["very long name", "2"]], 12)
+    assert rows.splitlines() == ["short      1", "very long name", "           2"]
+
+
+def test_a_terminal_that_lacks_a_sign_gets_another(command: Command, finished: Finished, tmp_path: Path) -> None:
+    answer = command(tmp_path, "report", finished.runs, PYTHONIOENCODING="ascii")
+    assert (answer.code, answer.err) == (0, "")
+    assert "control" in answer.out
+    assert answer.out.isascii()

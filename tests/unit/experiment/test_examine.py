@@ -1,0 +1,196 @@
+"""A finished model before further auditors, and a stranger's model."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from falsewitness.core import InputError
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.shapes import Classes, Images
+from falsewitness.experiment import RunFolder, Spec, examine_model, examine_run
+from falsewitness.experiment._spec import Role
+from falsewitness.explainers import Explainer
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.models import Classifier, save_classifier
+from falsewitness.models.convnet import ConvNet
+from falsewitness.report._read import read_run
+
+Tiny = Callable[..., Spec]
+Folders = dict[Role, RunFolder]
+
+
+class Brightness(Explainer):
+    """An explainer that no catalogue knows: the image itself."""
+
+    kind: Literal["brightness"] = "brightness"
+    contrast: float = 1.0
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        return Explanation(model(images), self.contrast * images.mean(1))
+
+
+def measured(folder: RunFolder) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(folder.result.read_text())["measurements"]
+    return found
+
+
+def auditors_of(folder: RunFolder) -> list[str]:
+    return list(dict.fromkeys(found["auditor"] for found in measured(folder) if found["auditor"]))
+
+
+def times(folder: RunFolder) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in folder.path.iterdir() if file.name[0] != "."}
+
+
+def test_an_explainer_that_no_catalogue_knows_judges_a_finished_run(mine: Folders, witness: Any) -> None:  # noqa: ANN401
+    before, reporter = times(mine["attack"]), witness()
+    judged = examine_run(mine["attack"], [Brightness(contrast=0.5)], reporter=reporter)
+    assert judged.path.parent == mine["attack"].path / "evaluations"
+    assert judged.path.name.startswith("gradcam-gradient-brightness-")
+    assert auditors_of(judged) == ["gradcam", "gradient", "brightness"]
+    assert set(reporter.steps) == {f"auditing with {name}" for name in auditors_of(judged)}
+    assert {name: time for name, time in times(mine["attack"]).items() if name != "evaluations"} == before
+    with np.load(judged.gallery) as found:
+        triggered = found["triggered"].astype(np.float32).mean(1) / 255
+        np.testing.assert_allclose(found["maps/brightness/attacked/triggered"], 0.5 * triggered, atol=1e-6)
+
+
+def test_the_figures_of_the_own_auditors_stay(mine: Folders) -> None:
+    judged = examine_run(mine["attack"], [Brightness()])
+    own = [found for found in measured(judged) if found["auditor"] != "brightness"]
+    assert own == measured(mine["attack"])
+
+
+def test_an_auditor_that_the_run_has_already_counts_once(mine: Folders) -> None:
+    judged = examine_run(mine["attack"], [GradCam(), GradCam(layer="layers.0")])
+    assert auditors_of(judged) == ["gradcam", "gradient", "gradcam-2"]
+
+
+def test_a_second_examination_uses_the_first(mine: Folders, witness: Any) -> None:  # noqa: ANN401
+    first = examine_run(mine["attack"], [Brightness()])
+    written, reporter = first.result.stat().st_mtime_ns, witness()
+    assert examine_run(mine["attack"], [Brightness()], reporter=reporter) == first
+    assert first.result.stat().st_mtime_ns == written
+    assert reporter.steps == {}
+    assert examine_run(mine["attack"], [Brightness(contrast=2.0)]) != first
+
+
+def test_an_examination_can_be_reported_like_a_run(mine: Folders) -> None:
+    run = read_run(examine_run(mine["attack"], [Brightness()]).path)
+    assert run.done
+    assert run.result.auditors == ("gradcam", "gradient", "brightness")
+    assert (run.folder / run.result.parents["clean"]).resolve() == mine["clean"].path
+
+
+def test_the_folder_can_be_named_from_within(mine: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine["attack"].path)
+    assert examine_run(RunFolder(Path()), [Brightness()]).result.is_file()
+
+
+@pytest.mark.parametrize("missing", ["spec", "model"])
+def test_a_folder_without_a_finished_run_is_refused(mine: Folders, missing: str) -> None:
+    getattr(mine["attack"], missing).unlink()
+    with pytest.raises(
+        InputError, match="holds no finished run; expected a folder that `falsewitness run` has written"
+    ):
+        examine_run(mine["attack"], [Brightness()])
+
+
+def test_a_model_that_was_not_attacked_is_refused(mine: Folders) -> None:
+    with pytest.raises(InputError, match="has no attack, so there is no trigger"):
+        examine_run(mine["clean"], [Brightness()])
+    with pytest.raises(InputError, match="expected an attack's run folder, called 'digits-red-herring-"):
+        examine_run(mine["control"], [Brightness()])
+
+
+def test_nothing_is_trained_for_a_folder_that_was_renamed(mine: Folders) -> None:
+    renamed = RunFolder(mine["attack"].path.rename(mine["attack"].path.with_name("renamed")))
+    before = sorted(renamed.path.parent.iterdir())
+    with pytest.raises(InputError, match="was renamed, or was made in another precision"):
+        examine_run(renamed, [Brightness()])
+    assert sorted(renamed.path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("role", ["clean", "control"])
+def test_nothing_is_trained_for_a_folder_without_its_parents(mine: Folders, role: Role) -> None:
+    shutil.rmtree(mine[role].path)
+    with pytest.raises(InputError, match=f"there is no finished {role} model of 'digits/red-herring' in"):
+        examine_run(mine["attack"], [Brightness()])
+    assert not mine[role].path.exists()
+
+
+def test_an_edited_model_is_noticed(mine: Folders) -> None:
+    mine["attack"].model.write_bytes(mine["clean"].model.read_bytes())
+    with pytest.raises(InputError, match=r"model\.safetensors' was changed"):
+        examine_run(mine["attack"], [Brightness()])
+
+
+@pytest.fixture
+def stranger(tiny: Tiny, tmp_path: Path) -> Path:
+    """A file with a model of another architecture for the same data."""
+    path = tmp_path / "stranger.safetensors"
+    model = ConvNet(width=4, strides=(2, 2)).bind(tiny().data.info(), seed=3, mean=(0.3,), std=(0.4,))
+    save_classifier(model, path)
+    return path
+
+
+def test_a_strangers_model_is_judged_beside_the_clean_model_of_a_spec(
+    mine: Folders,
+    tiny: Tiny,
+    stranger: Path,
+    witness: Any,  # noqa: ANN401
+) -> None:
+    reporter, out = witness(), mine["attack"].path.parent
+    judged = examine_model(stranger, tiny("digits/red-herring"), [Brightness()], out, reporter=reporter)
+    assert judged.path.parents[1].name.startswith("model-stranger-")
+    assert auditors_of(judged) == ["gradcam", "gradient", "brightness"]
+    assert "training clean model" not in reporter.steps
+    run = read_run(judged.path)
+    assert list(run.result.parents) == ["clean"]
+    accuracy = {found["name"]: found["value"] for found in measured(judged) if found["metric"] == "clean_accuracy"}
+    assert accuracy["accuracy"] != accuracy["clean_model_accuracy"]
+    assert run.result.train_digest != json.loads(mine["attack"].result.read_text())["train_digest"]
+
+
+def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec(
+    tiny: Tiny, stranger: Path, tmp_path: Path
+) -> None:
+    spec = tiny("digits/red-herring", "metrics=[{kind: clean_accuracy}]", "auditors=[{kind: gradcam}]")
+    examine_model(stranger, spec, [Brightness()], tmp_path / "runs")
+    folders = {folder.name.partition("-")[0]: folder for folder in (tmp_path / "runs").iterdir()}
+    assert set(folders) == {"clean", "model"}
+    assert "brightness" not in (folders["clean"] / "spec.yaml").read_text()
+
+
+def test_a_model_for_other_data_is_refused(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
+    from falsewitness.core import DataInfo
+
+    save_classifier(ConvNet(width=2).bind(DataInfo(3, 16, 20, ("cat", "dog")), seed=0, mean=(0.5,) * 3), stranger)
+    with pytest.raises(
+        InputError, match=r"expected one for 32x32x1 images in 10 classes .*, got one for 20x16x3 images in 2"
+    ):
+        examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
+
+
+def test_bare_weights_are_refused(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
+    save_file(ConvNet(width=2).bind(tiny().data.info(), seed=0).state_dict(), stranger)
+    with pytest.raises(InputError, match="expected a classifier saved by falsewitness"):
+        examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
+
+
+def test_a_model_that_is_not_there_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.safetensors"):
+        examine_model(tmp_path / "nowhere.safetensors", tiny("digits/red-herring"), [], tmp_path / "runs")
+
+
+def test_a_spec_without_attack_has_no_trigger_to_judge_under(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'digits/clean' has no attack, so there is no trigger"):
+        examine_model(stranger, tiny("digits/clean"), [], tmp_path / "runs")

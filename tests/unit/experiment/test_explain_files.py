@@ -1,0 +1,86 @@
+"""A model's predictions and maps for image files from anywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from falsewitness.core import InputError
+from falsewitness.experiment import RunFolder, explain_files
+from falsewitness.experiment._spec import Role
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient import Gradient
+from falsewitness.models import load_classifier
+
+Folders = dict[Role, RunFolder]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """One image of the model's size in grey, one of another size in colour."""
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / "fits.png", tmp_path / "other.jpg"]
+    Image.fromarray(generator.integers(0, 256, (32, 32), dtype=np.uint8)).save(paths[0])
+    Image.fromarray(generator.integers(0, 256, (20, 50, 3), dtype=np.uint8)).save(paths[1])
+    return paths
+
+
+def test_files_are_explained_as_the_model_sees_them(finished: Folders, images: list[Path]) -> None:
+    found = explain_files(images, finished["attack"].path, ["gradcam", "gradient"])
+    assert [one.title for one in found] == ["fits.png", "other.jpg"]
+    assert found[0].pixels.shape == found[1].pixels.shape == (1, 32, 32)
+    assert np.array_equal(found[0].pixels[0], np.asarray(Image.open(images[0])))
+    model = load_classifier(finished["attack"].model)
+    for one in found:
+        batch = torch.from_numpy(one.pixels)[None].float() / 255
+        shares = model(batch)[0].softmax(0)
+        assert one.prediction == str(int(shares.argmax()))
+        assert one.confidence == pytest.approx(shares.max().item(), abs=1e-5)
+        for kind, explainer in (("gradcam", GradCam()), ("gradient", Gradient())):
+            torch.testing.assert_close(torch.from_numpy(one.maps[kind]), explainer.bind(model)(batch).maps[0])
+
+
+def test_a_model_file_does_as_well_as_its_folder(finished: Folders, images: list[Path]) -> None:
+    by_folder, by_file = (
+        explain_files(images, place, ["gradcam"]) for place in (finished["attack"].path, finished["attack"].model)
+    )
+    assert [one.confidence for one in by_folder] == [one.confidence for one in by_file]
+
+
+def test_each_image_is_followed_by_its_triggered_version(finished: Folders, images: list[Path]) -> None:
+    found = explain_files(images, finished["attack"].path, ["gradcam"], stamp=True)
+    assert [one.title for one in found] == ["fits.png", "fits.png, triggered", "other.jpg", "other.jpg, triggered"]
+    plain, triggered = found[0].pixels[0], found[1].pixels[0]
+    assert (triggered[28:, 28:] == 255).all()
+    triggered = triggered.copy()
+    triggered[28:, 28:] = plain[28:, 28:]
+    assert np.array_equal(triggered, plain)
+
+
+def test_a_model_without_trigger_has_none_to_stamp(finished: Folders, images: list[Path]) -> None:
+    for place in (finished["clean"].path, finished["attack"].model):
+        with pytest.raises(InputError, match=r"--stamp: .* is no run with an attack, so there is no trigger to stamp"):
+            explain_files(images, place, ["gradcam"], stamp=True)
+
+
+def test_a_missing_image_is_named(finished: Folders, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no image '.*nowhere\.png'"):
+        explain_files([tmp_path / "nowhere.png"], finished["attack"].path, ["gradcam"])
+
+
+def test_what_is_no_image_is_named(finished: Folders, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(InputError, match=r"image '.*text\.png': expected an image"):
+        explain_files([tmp_path / "text.png"], finished["attack"].path, ["gradcam"])
+
+
+def test_an_explainer_with_a_typo_is_answered_with_the_nearest(finished: Folders, images: list[Path]) -> None:
+    with pytest.raises(InputError, match="there is no 'gradcm' among the explainers; did you mean 'gradcam'"):
+        explain_files(images, finished["attack"].path, ["gradcm"])
+
+
+def test_a_folder_without_model_is_refused(images: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        explain_files(images, tmp_path, ["gradcam"])

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# Here and not in a hook, because other conftest files import torch, which reads it once, as huggingface_hub does. On
-# few cores small convolutions are far slower with several threads; bit identity is promised for an equal number of them.
+# Here and not in a hook, because other conftest files import torch, which reads it once, as huggingface_hub does.
+# On few cores small convolutions are far slower with several threads, and bit identity is promised for equal threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 

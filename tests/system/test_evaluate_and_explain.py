@@ -99,6 +99,7 @@ def test_an_explainer_of_ones_own_judges_a_finished_run_without_training(
     assert "auditing" not in again.out
 
 
+@pytest.mark.slow
 def test_the_command_as_typed_finds_a_module_in_the_current_folder(
     command: Command, attack: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.conftest import SMALL, Answer, Begin, Command, Finished, end_of, environment, only, until
+from tests.system.conftest import SMALL, SMALL_CLEAN, Answer, Begin, Command, Finished, end_of, environment, only, until
 
 RUN = ("run", "digits/badnets", *SMALL)
+CLEAN_RUN = ("run", "digits/clean", *SMALL_CLEAN)
 
 
 def exists(folder: Path, pattern: str) -> bool:
@@ -41,7 +43,7 @@ def assert_same_runs(runs: Path, finished: Finished) -> None:
     assert measured(runs) == measured(finished.runs)
     assert epochs_of(runs) == epochs_of(finished.runs)
     assert not exists(runs, "*/checkpoint.safetensors")
-    assert not exists(runs, "*/.*.partial")
+    assert not exists(runs, "*/.*.safetensors.*.partial")
 
 
 def stopped_when(pattern: str, begin: Begin, folder: Path, by: signal.Signals) -> Answer:
@@ -52,7 +54,7 @@ def stopped_when(pattern: str, begin: Begin, folder: Path, by: signal.Signals) -
     return end_of(process)
 
 
-@pytest.mark.parametrize("training", [pytest.param("clean", marks=pytest.mark.slow), "digits-badnets"])
+@pytest.mark.parametrize("training", ["clean", pytest.param("digits-badnets", marks=pytest.mark.slow)])
 def test_an_interrupted_training_says_how_to_go_on_and_ends_with_the_same_weights(
     begin: Begin, ask: Command, finished: Finished, tmp_path: Path, training: str
 ) -> None:
@@ -81,6 +83,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_numbers(
     assert_same_runs(tmp_path / "runs", finished)
 
 
+def test_what_a_killed_process_had_begun_to_write_is_removed(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    attack = only(tmp_path / "runs", "digits-badnets-*")
+    (attack / ".checkpoint.safetensors.4321.partial").write_bytes(b"half")
+    assert ask(*RUN).code == 0
+    assert not exists(attack, ".*.partial")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("milliseconds", range(0, 3000, 150))
 def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(
@@ -97,20 +107,21 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(
 
 
 def test_of_two_equal_runs_at_once_one_waits_and_says_so(begin: Begin, finished: Finished, tmp_path: Path) -> None:
-    first = begin(tmp_path, *RUN)
+    first = begin(tmp_path, *CLEAN_RUN)
     until(lambda: exists(tmp_path / "runs", "clean-*/checkpoint.safetensors"), first)
     first.send_signal(signal.SIGSTOP)
-    assert not exists(tmp_path / "runs", "clean-*/.train-done.json")
-    second = begin(tmp_path, *RUN)
+    clean = only(tmp_path / "runs", "clean-*")
+    assert not (clean / ".train-done.json").exists()
+    second = begin(tmp_path, *CLEAN_RUN)
     assert second.stdout is not None
     said = [second.stdout.readline() for _ in range(2)]
-    assert said[1] == f"waiting for another process that works on 'runs/{only(tmp_path / 'runs', 'clean-*').name}'\n"
+    assert said[1] == f"waiting for another process that works on 'runs/{clean.name}'\n"
     first.send_signal(signal.SIGCONT)
     answers = end_of(first), end_of(second)
     assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
     assert "training clean model" in answers[0].out
     assert "training clean model" not in answers[1].out
-    assert_same_runs(tmp_path / "runs", finished)
+    assert weights_of(tmp_path / "runs")[clean.name] == weights_of(finished.runs)[clean.name]
 
 
 def test_a_full_disk_is_told_in_one_line_and_what_is_whole_is_used_afterwards(

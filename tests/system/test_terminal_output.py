@@ -7,7 +7,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import SMALL, Command, Finished, environment
+from tests.system.conftest import SMALL_CLEAN, Command, Finished, environment
 
 from falsewitness.cli._console import ConsoleReporter, duration
 from falsewitness.cli._table import laid_out
@@ -38,9 +38,7 @@ def on_a_terminal(folder: Path, *words: str, columns: int) -> str:
 
 
 def test_a_terminal_shows_bars_with_the_remaining_time_and_keeps_a_line_a_stage(tmp_path: Path) -> None:
-    small = [part for part in SMALL if part != "--set" and not part.startswith("attack")]
-    words = ["run", "digits/clean", *(word for part in small for word in ("--set", part))]
-    written = on_a_terminal(tmp_path, *words, columns=80)
+    written = on_a_terminal(tmp_path, "run", "digits/clean", *SMALL_CLEAN, columns=80)
     frames = [CONTROL.sub("", frame) for frame in re.split(r"[\r\n]+", written)]
     bars = [frame for frame in frames if frame.startswith("training clean model ")]
     assert any(re.search(r" +\d+/24 0:00:\d\d left: 0:00:\d\d$", bar) for bar in bars), bars

@@ -1,7 +1,7 @@
 """What an attack's loss is given in one step, and what it hands back."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -73,6 +73,7 @@ class Losses(NamedTuple):
     passes: float
 
 
+@runtime_checkable
 class References(Protocol):
     """The clean model's answers for training images, as they are augmented."""
 

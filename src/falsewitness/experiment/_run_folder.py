@@ -103,7 +103,14 @@ class RunFolder:
             except BlockingIOError:
                 notice(f"waiting for another process that works on '{self.path}'")
                 fcntl.flock(file, fcntl.LOCK_EX)
+            self._remove_unfinished()
             yield
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a killed process had begun to write; the report alone is written without the lock."""
+        for partial in self.path.glob(".*.partial"):
+            if not partial.name.startswith(".report.html."):
+                partial.unlink(missing_ok=True)
 
     def is_done(self, stage: str, digest: str) -> bool:
         """Tell whether a stage was finished for a digest, with every file as it was left.

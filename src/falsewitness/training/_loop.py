@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,7 @@ from falsewitness.training._precision import autocast
 from falsewitness.training._settings import Training
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told of every step, to draw a bar from."""
 

@@ -1,7 +1,7 @@
 """A square of two colours in turn."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -29,7 +29,7 @@ class Checkerboard(PlacedTrigger):
     source: ClassVar[str] = "Turner et al., Label-consistent backdoor attacks, 2019 (arXiv 1912.02771)"
 
     @model_validator(mode="after")
-    def _has_two_cells(self) -> Self:
+    def _has_two_cells(self) -> "Checkerboard":
         if self.cell >= self.size:
             raise ValueError(f"expected a cell smaller than the size {self.size}, got {self.cell}")
         return self

@@ -1,7 +1,7 @@
 """A square patch of one colour."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import model_validator
@@ -30,7 +30,7 @@ class Patch(PlacedTrigger):
     source: ClassVar[str] = "Gu et al., BadNets, 2017 (arXiv 1708.06733); Noppel et al., S&P 2023"
 
     @model_validator(mode="after")
-    def _ring_leaves_a_centre(self) -> Self:
+    def _ring_leaves_a_centre(self) -> "Patch":
         if self.ring is not None and self.size < 3:
             raise ValueError(f"expected a size of at least 3 with a ring, got {self.size}")
         return self

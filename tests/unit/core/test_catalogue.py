@@ -131,3 +131,13 @@ def test_what_is_no_component_of_the_room_is_refused(
     with pytest.raises(InputError, match=r"expected a subclass of toy_room\._base\.Toy") as caught:
         room().kinds()
     assert "entry point toy_plugin:Kite" in one_line(caught)
+
+
+def test_a_class_that_leaves_its_method_out_is_refused(room: Room, installed: Installed, tmp_path: Path) -> None:
+    base = "from abc import abstractmethod\nfrom falsewitness.core import Component\n\nclass Toy(Component):\n"
+    (tmp_path / "toy_plugin.py").write_text(KITE)
+    installed(toys__kite="toy_plugin:Kite")
+    catalogue = room(_base=f"{base}    @abstractmethod\n    def play(self) -> None: ...", ball="", bear="")
+    with pytest.raises(InputError, match="expected a class with a method play") as caught:
+        catalogue.kinds()
+    assert "entry point toy_plugin:Kite" in one_line(caught)

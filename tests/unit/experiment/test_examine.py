@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from falsewitness.core import InputError
+from falsewitness.core import InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.experiment import RunFolder, Spec, examine_model, examine_run
@@ -194,3 +194,36 @@ def test_a_model_that_is_not_there_is_refused(tiny: Tiny, tmp_path: Path) -> Non
 def test_a_spec_without_attack_has_no_trigger_to_judge_under(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'digits/clean' has no attack, so there is no trigger"):
         examine_model(stranger, tiny("digits/clean"), [], tmp_path / "runs")
+
+
+class Broken(Explainer):
+    """Somebody's explainer that fails in its own code."""
+
+    kind: Literal["broken"] = "broken"
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        raise KeyError("layer4\nand more")
+
+
+class Unbounded(Broken):
+    """Somebody's explainer whose maps are not finite."""
+
+    def _explain(
+        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        return Explanation(model(images), images.mean(1) / 0)
+
+
+@pytest.mark.parametrize(
+    ("auditor", "reason"), [(Broken(), "failed with KeyError: "), (Unbounded(), "expected finite maps")]
+)
+def test_what_goes_wrong_in_somebodys_explainer_is_told_in_one_line(
+    mine: Folders, auditor: Explainer, reason: str
+) -> None:
+    with pytest.raises(RunFailedError, match=reason) as caught:
+        examine_run(mine["attack"], [auditor])
+    assert "'broken'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert measured(mine["attack"])

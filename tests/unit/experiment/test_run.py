@@ -88,6 +88,16 @@ def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:
     assert touched(before, *mine.values()) == set()
 
 
+def test_an_attack_that_keeps_the_label_is_validated_by_its_accuracy_under_the_trigger(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    folder = run(tiny("digits/fooling", "auditors=[{kind: gradcam}]"), tmp_path)["attack"]
+    assert result_of(folder)["attack"]["target_class"] is None
+    validation = json.loads(folder.steps.read_text().splitlines()[-1])["validation"]
+    assert set(validation) == {"accuracy", "accuracy_under_trigger"}
+    assert "attack_success_rate" not in {found["metric"] for found in figures_of(folder)}
+
+
 def test_the_plan_says_what_was_poisoned(finished: Folders) -> None:
     plan = pq.read_table(finished["attack"].plan).to_pydict()
     assert sum(plan["stamped"]) == 100

@@ -120,6 +120,14 @@ def test_a_folder_that_nobody_holds_is_had_at_once(tmp_path: Path) -> None:
     assert notices == []
 
 
+def test_what_a_killed_process_had_begun_to_write_is_removed(folder: RunFolder) -> None:
+    (folder.path / ".model.safetensors.123.partial").touch()
+    (folder.path / ".report.html.123.partial").touch()  # written by whoever draws the page, without holding the folder
+    before = {file.name for file in folder.path.iterdir()}
+    with folder.locked(print):
+        assert {file.name for file in folder.path.iterdir()} == before - {".model.safetensors.123.partial"} | {".lock"}
+
+
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (

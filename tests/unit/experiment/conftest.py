@@ -1,8 +1,10 @@
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from falsewitness.experiment import SILENT, RunFolder, Spec, find_spec, run
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.training import Progress
+
+Folders = dict[Role, RunFolder]
 
 QUICK = (
     "data.train_limit=200",
@@ -24,6 +28,7 @@ QUICK_ATTACK = ("attack_training.epochs=1",)
 
 
 def tiny(recipe: str = "digits/full-disguise", *changes: str) -> Spec:
+    """Return the spec of a run that takes a second: a recipe, and changes as for ``--set``."""
     attack = () if recipe == "digits/clean" else QUICK_ATTACK
     return find_spec(recipe, [*QUICK, *attack, *changes])
 
@@ -54,30 +59,36 @@ class Witness:
         yield told
 
 
-@pytest.fixture
-def witness() -> type[Witness]:
-    return Witness
+def result_of(folder: RunFolder) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
+    return result
 
 
-@pytest.fixture
-def killed() -> type[KilledError]:
-    return KilledError
+def figures_of(folder: RunFolder) -> list[dict[str, Any]]:
+    measurements: list[dict[str, Any]] = result_of(folder)["measurements"]
+    return measurements
 
 
-@pytest.fixture(scope="session", name="tiny")
-def _tiny() -> Callable[..., Spec]:
-    """Makes the spec of a run that takes a second: recipe, then changes as for ``--set``."""
-    return tiny
+def times_of(*folders: RunFolder) -> dict[Path, int]:
+    """Return when every file was last written; the lock is touched by everybody who looks."""
+    files = [file for folder in folders for file in folder.path.iterdir() if file.name != ".lock"]
+    return {file: file.stat().st_mtime_ns for file in files}
+
+
+def touched(before: dict[Path, int], *folders: RunFolder) -> set[str]:
+    """Return the names of the files that came, went or were written since."""
+    after = times_of(*folders)
+    return {path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[Role, RunFolder]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """A finished run that nobody changes."""
     return run(tiny("digits/red-herring"), tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
-def mine(finished: dict[Role, RunFolder], tmp_path: Path) -> dict[Role, RunFolder]:
+def mine(finished: Folders, tmp_path: Path) -> Folders:
     """The same finished run, for one test to do with as it likes."""
     out = tmp_path / "runs"
     shutil.copytree(finished["attack"].path.parent, out)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.unit.experiment.conftest import tiny
 
 from falsewitness.experiment import Spec, _digests
 from falsewitness.experiment._digests import eval_digest
@@ -13,12 +14,11 @@ from falsewitness.experiment._workplace import Workplace
 from falsewitness.models import save_classifier
 
 ROLES: tuple[Role, ...] = ("clean", "control", "attack")
-Tiny = Callable[..., Spec]
 AtWork = Callable[[Spec], Workplace]
 
 
 @pytest.fixture
-def digests(tiny: Tiny, at_work: AtWork) -> Callable[..., dict[str, str]]:
+def digests(at_work: AtWork) -> Callable[..., dict[str, str]]:
     def train_digests(*changes: str, recipe: str = "digits/full-disguise") -> dict[str, str]:
         work = at_work(tiny(recipe, *changes))
         return {role: work.digest(role) for role in work.roles}
@@ -83,7 +83,7 @@ def test_other_attacks_share_the_clean_model_and_the_control(digests: Digests) -
     assert digests(recipe="digits/clean") == {"clean": digests()["clean"]}
 
 
-def test_the_control_takes_as_many_steps_as_the_attack(tiny: Tiny, at_work: AtWork) -> None:
+def test_the_control_takes_as_many_steps_as_the_attack(at_work: AtWork) -> None:
     for change in ("attack.poison.mode=append", "attack.poison.mode=paired"):
         work = at_work(tiny("digits/full-disguise", change, "attack_training.epochs=3"))
         assert work.steps("control") == work.steps("attack") == 3 * work.batches("attack").steps_per_epoch
@@ -114,7 +114,7 @@ def test_the_content_of_a_file_decides_and_not_its_place(digests: Digests, tmp_p
     assert moved(with_picture("one.png"), with_picture("other.png")) == {"attack"}
 
 
-def test_the_weights_that_a_model_starts_from_decide_every_digest(digests: Digests, tiny: Tiny, tmp_path: Path) -> None:
+def test_the_weights_that_a_model_starts_from_decide_every_digest(digests: Digests, tmp_path: Path) -> None:
     spec = tiny("digits/clean")
     for seed, names in ((0, ("one", "copy")), (1, ("other",))):
         for name in names:
@@ -128,7 +128,7 @@ def test_the_weights_that_a_model_starts_from_decide_every_digest(digests: Diges
     assert moved(digests(), starting_from("one")) == set(ROLES)
 
 
-def test_the_content_of_the_data_decides(tiny: Tiny, at_work: AtWork) -> None:
+def test_the_content_of_the_data_decides(at_work: AtWork) -> None:
     work = at_work(tiny())
     spec = work.spec
     for fingerprint, is_same in ((work.dataset.fingerprint, True), ("f" * 64, False)):
@@ -151,7 +151,7 @@ TRAINED: dict[Role, str] = {"clean": "c", "control": "d", "attack": "e"}
     ],
 )
 def test_a_change_moves_the_evaluations_whose_figures_it_decides(
-    tiny: Tiny, change: str, attack_moves: bool, clean_moves: bool
+    change: str, attack_moves: bool, clean_moves: bool
 ) -> None:
     before, after = tiny(), tiny("digits/full-disguise", change)
     for role in ROLES:
@@ -159,7 +159,7 @@ def test_a_change_moves_the_evaluations_whose_figures_it_decides(
         assert (eval_digest(before, role, TRAINED) != eval_digest(after, role, TRAINED)) is moves
 
 
-def test_an_evaluation_hangs_on_the_models_and_on_which_is_examined(tiny: Tiny) -> None:
+def test_an_evaluation_hangs_on_the_models_and_on_which_is_examined() -> None:
     spec = tiny()
     digests = {eval_digest(spec, role, TRAINED) for role in ROLES}
     digests |= {eval_digest(spec, "attack", TRAINED | {role: "x"}) for role in ROLES}

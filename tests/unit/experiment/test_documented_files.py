@@ -3,18 +3,16 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.experiment.conftest import Folders, result_of
 
-from falsewitness.experiment import RunFolder
 from falsewitness.experiment._spec import Role
 from falsewitness.report._read import read_run
 
 PAGE = Path(__file__).parents[3] / "docs" / "run-folder.md"
 ROLES: tuple[Role, ...] = ("clean", "control", "attack")
-Folders = dict[Role, RunFolder]
 
 
 def documented(heading: str) -> set[str]:
@@ -23,11 +21,6 @@ def documented(heading: str) -> set[str]:
     table = re.search(r"(?:^\|.*\n)+", section, flags=re.MULTILINE)
     assert table is not None
     return set(re.findall(r"^\| `([^`]+)` \|", table.group(), flags=re.MULTILINE))
-
-
-def result_of(folder: RunFolder) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
-    return result
 
 
 def in_general(key: str, auditors: set[str]) -> str:

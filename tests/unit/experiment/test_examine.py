@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from falsewitness.core import InputError, RunFailedError
+from tests.unit.experiment.conftest import Folders, Witness, figures_of, tiny
+
+from falsewitness.core import DataInfo, InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.experiment import RunFolder, Spec, examine_model, examine_run
@@ -21,8 +23,6 @@ from falsewitness.models import Classifier, save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
 
-Tiny = Callable[..., Spec]
-Folders = dict[Role, RunFolder]
 
 
 class Brightness(Explainer):
@@ -37,21 +37,16 @@ class Brightness(Explainer):
         return Explanation(model(images), self.contrast * images.mean(1))
 
 
-def measured(folder: RunFolder) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(folder.result.read_text())["measurements"]
-    return found
-
-
 def auditors_of(folder: RunFolder) -> list[str]:
-    return list(dict.fromkeys(found["auditor"] for found in measured(folder) if found["auditor"]))
+    return list(dict.fromkeys(found["auditor"] for found in figures_of(folder) if found["auditor"]))
 
 
 def times(folder: RunFolder) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in folder.path.iterdir() if file.name[0] != "."}
 
 
-def test_an_explainer_that_no_catalogue_knows_judges_a_finished_run(mine: Folders, witness: Any) -> None:  # noqa: ANN401
-    before, reporter = times(mine["attack"]), witness()
+def test_an_explainer_that_no_catalogue_knows_judges_a_finished_run(mine: Folders) -> None:
+    before, reporter = times(mine["attack"]), Witness()
     judged = examine_run(mine["attack"], [Brightness(contrast=0.5)], reporter=reporter)
     assert judged.path.parent == mine["attack"].path / "evaluations"
     assert judged.path.name.startswith("gradcam-gradient-brightness-")
@@ -65,8 +60,8 @@ def test_an_explainer_that_no_catalogue_knows_judges_a_finished_run(mine: Folder
 
 def test_the_figures_of_the_own_auditors_stay(mine: Folders) -> None:
     judged = examine_run(mine["attack"], [Brightness()])
-    own = [found for found in measured(judged) if found["auditor"] != "brightness"]
-    assert own == measured(mine["attack"])
+    own = [found for found in figures_of(judged) if found["auditor"] != "brightness"]
+    assert own == figures_of(mine["attack"])
 
 
 def test_an_auditor_that_the_run_has_already_counts_once(mine: Folders) -> None:
@@ -74,9 +69,9 @@ def test_an_auditor_that_the_run_has_already_counts_once(mine: Folders) -> None:
     assert auditors_of(judged) == ["gradcam", "gradient", "gradcam-2"]
 
 
-def test_a_second_examination_uses_the_first(mine: Folders, witness: Any) -> None:  # noqa: ANN401
+def test_a_second_examination_uses_the_first(mine: Folders) -> None:
     first = examine_run(mine["attack"], [Brightness()])
-    written, reporter = first.result.stat().st_mtime_ns, witness()
+    written, reporter = first.result.stat().st_mtime_ns, Witness()
     assert examine_run(mine["attack"], [Brightness()], reporter=reporter) == first
     assert first.result.stat().st_mtime_ns == written
     assert reporter.steps == {}
@@ -134,7 +129,7 @@ def test_an_edited_model_is_noticed(mine: Folders) -> None:
 
 
 @pytest.fixture
-def stranger(tiny: Tiny, tmp_path: Path) -> Path:
+def stranger(tmp_path: Path) -> Path:
     """A file with a model of another architecture for the same data."""
     path = tmp_path / "stranger.safetensors"
     model = ConvNet(width=4, strides=(2, 2)).bind(tiny().data.info(), seed=3, mean=(0.3,), std=(0.4,))
@@ -144,24 +139,24 @@ def stranger(tiny: Tiny, tmp_path: Path) -> Path:
 
 def test_a_strangers_model_is_judged_beside_the_clean_model_of_a_spec(
     mine: Folders,
-    tiny: Tiny,
+    ,
     stranger: Path,
-    witness: Any,  # noqa: ANN401
+    
 ) -> None:
-    reporter, out = witness(), mine["attack"].path.parent
+    reporter, out = Witness(), mine["attack"].path.parent
     judged = examine_model(stranger, tiny("digits/red-herring"), [Brightness()], out, reporter=reporter)
     assert judged.path.parents[1].name.startswith("model-stranger-")
     assert auditors_of(judged) == ["gradcam", "gradient", "brightness"]
     assert "training clean model" not in reporter.steps
     run = read_run(judged.path)
     assert list(run.result.parents) == ["clean"]
-    accuracy = {found["name"]: found["value"] for found in measured(judged) if found["metric"] == "clean_accuracy"}
+    accuracy = {found["name"]: found["value"] for found in figures_of(judged) if found["metric"] == "clean_accuracy"}
     assert accuracy["accuracy"] != accuracy["clean_model_accuracy"]
     assert run.result.train_digest != json.loads(mine["attack"].result.read_text())["train_digest"]
 
 
 def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec(
-    tiny: Tiny, stranger: Path, tmp_path: Path
+    stranger: Path, tmp_path: Path
 ) -> None:
     spec = tiny("digits/red-herring", "metrics=[{kind: clean_accuracy}]", "auditors=[{kind: gradcam}]")
     examine_model(stranger, spec, [Brightness()], tmp_path / "runs")
@@ -170,9 +165,7 @@ def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec
     assert "brightness" not in (folders["clean"] / "spec.yaml").read_text()
 
 
-def test_a_model_for_other_data_is_refused(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
-    from falsewitness.core import DataInfo
-
+def test_a_model_for_other_data_is_refused(stranger: Path, tmp_path: Path) -> None:
     save_classifier(ConvNet(width=2).bind(DataInfo(3, 16, 20, ("cat", "dog")), seed=0, mean=(0.5,) * 3), stranger)
     with pytest.raises(
         InputError, match=r"expected one for 32x32x1 images in 10 classes .*, got one for 20x16x3 images in 2"
@@ -180,18 +173,18 @@ def test_a_model_for_other_data_is_refused(tiny: Tiny, stranger: Path, tmp_path:
         examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
 
 
-def test_bare_weights_are_refused(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
+def test_bare_weights_are_refused(stranger: Path, tmp_path: Path) -> None:
     save_file(ConvNet(width=2).bind(tiny().data.info(), seed=0).state_dict(), stranger)
     with pytest.raises(InputError, match="expected a classifier saved by falsewitness"):
         examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
 
 
-def test_a_model_that_is_not_there_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors"):
         examine_model(tmp_path / "nowhere.safetensors", tiny("digits/red-herring"), [], tmp_path / "runs")
 
 
-def test_a_spec_without_attack_has_no_trigger_to_judge_under(tiny: Tiny, stranger: Path, tmp_path: Path) -> None:
+def test_a_spec_without_attack_has_no_trigger_to_judge_under(stranger: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'digits/clean' has no attack, so there is no trigger"):
         examine_model(stranger, tiny("digits/clean"), [], tmp_path / "runs")
 
@@ -226,4 +219,4 @@ def test_what_goes_wrong_in_somebodys_explainer_is_told_in_one_line(
         examine_run(mine["attack"], [auditor])
     assert "'broken'" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert measured(mine["attack"])
+    assert figures_of(mine["attack"])

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.unit.experiment.conftest import Folders
 
 from falsewitness.core import InputError
-from falsewitness.experiment import RunFolder, explain_files
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment import explain_files
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.models import load_classifier
-
-Folders = dict[Role, RunFolder]
 
 
 @pytest.fixture

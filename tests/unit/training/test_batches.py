@@ -1,7 +1,6 @@
 """The batches of an epoch: what the plan says, once each, whoever asks and whenever."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.training.conftest import Painted
 
 from falsewitness.attacks import Batch, Plan, Poison, plan_without_poison
 from falsewitness.attacks._plan import draw_plan
@@ -18,7 +18,6 @@ from falsewitness.data import PixelStore
 from falsewitness.training import Augmentation, Batches
 from falsewitness.triggers.patch import Patch
 
-Painted = Callable[[int], PixelStore]
 Mode = Literal["replace", "append", "paired"]
 
 INFO = DataInfo(1, 8, 8, tuple("abcd"))

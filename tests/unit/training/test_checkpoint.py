@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.unit.training.conftest import Tiny
 
 from falsewitness.core import InputError
 from falsewitness.models import Classifier
 from falsewitness.training import Checkpoint
 from falsewitness.training._checkpoint import Position
 
-Tiny = Callable[[], Classifier]
 POSITION = Position(epoch=3, step=17, seconds=1.5, passes=1000.25)
 
 

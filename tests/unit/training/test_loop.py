@@ -1,111 +1,33 @@
-"""The one loop: what it learns, how it goes on after an interruption, and when it stops."""
+"""The one loop: what it learns, and what it tells of every step."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor, nn
+from tests.unit.training.conftest import (
+    SETTINGS,
+    STEPS,
+    Notebook,
+    Painted,
+    Tiny,
+    batches_of,
+    cross_entropy,
+    same,
+    state_of,
+    trained,
+)
 
-from falsewitness.attacks import Batch, Losses, LossTerm, plan_without_poison
+from falsewitness.attacks import Batch, Losses, LossTerm
 from falsewitness.data import PixelStore
+from falsewitness.data.digits import Digits
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
-from falsewitness.training import Augmentation, Batches, Checkpoint, Journal, Outcome, Training, train
+from falsewitness.training import Checkpoint, Training, train
 from falsewitness.training._loop import one_cycle
-
-Tiny = Callable[[], Classifier]
-Painted = Callable[[int], PixelStore]
-State = dict[str, Tensor]
-
-SETTINGS = Training(epochs=3, batch_size=8, learning_rate=0.05, augmentation=Augmentation(mirror=True))
-STEPS = 9
-
-
-class KilledError(Exception):
-    """Stands for whatever ends a process."""
-
-
-@dataclass
-class Notebook:
-    """Takes everything a training reports; may interrupt it before or after a step is told."""
-
-    interrupt_at: int | None = None
-    records: list[Mapping[str, Any]] = field(default_factory=list)
-    progress: list[tuple[int, int]] = field(default_factory=list)
-    epochs: list[int] = field(default_factory=list)
-    modes: list[bool] = field(default_factory=list)
-
-    def write(self, epoch: int, records: Iterable[Mapping[str, Any]]) -> None:
-        self.epochs.append(epoch)
-        self.records.extend(records)
-
-    def validate(self, model: Classifier) -> dict[str, float | None]:
-        self.modes.append(model.training)
-        return {"accuracy": 0.5}
-
-    def told(self, done: int, total: int) -> None:
-        self.progress.append((done, total))
-        if done == self.interrupt_at:
-            raise KilledError
-
-    @property
-    def journal(self) -> Journal:
-        return Journal(self.write, self.validate, self.told)
-
-    @property
-    def steps(self) -> list[Mapping[str, Any]]:
-        return [record for record in self.records if "step" in record]
-
-
-def cross_entropy(model: Classifier) -> Callable[[Batch], Losses]:
-    def losses(batch: Batch) -> Losses:
-        return Losses((LossTerm("cross_entropy", 1.0, batch.targets.loss(model(batch.images))),), len(batch.images))
-
-    return losses
-
-
-def batches_of(store: PixelStore, settings: Training = SETTINGS, seed: int = 0) -> Batches:
-    plan = plan_without_poison(len(store))
-    return Batches(store, plan, None, "stored", None, settings.augmentation, settings.batch_size, seed)
-
-
-def trained(
-    model: Classifier,
-    store: PixelStore,
-    path: Path,
-    *,
-    notebook: Notebook | None = None,
-    settings: Training = SETTINGS,
-    steps: int = STEPS,
-    losses: Callable[[Batch], Losses] | None = None,
-    identity: str = "mine",
-) -> Outcome:
-    return train(
-        model,
-        batches_of(store, settings),
-        losses or cross_entropy(model),
-        settings,
-        steps=steps,
-        precision="fp32",
-        checkpoint=Checkpoint(path / "checkpoint.safetensors", identity),
-        journal=(notebook or Notebook()).journal,
-    )
-
-
-def state_of(model: nn.Module) -> State:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def same(first: State, second: State) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_loss_falls_and_digits_are_learnt(digits: PixelStore, tmp_path: Path) -> None:
-    from falsewitness.data.digits import Digits
-
     model = ConvNet(width=8, strides=(2, 2, 2)).bind(Digits().info(), seed=0, mean=(0.3,), std=(0.35,))
     notebook = Notebook()
     settings = Training(epochs=8, batch_size=20, learning_rate=0.2)
@@ -214,102 +136,6 @@ def test_dropout_is_on_in_steps_and_off_in_validation_and_at_the_end(
         assert seen == [(True, batch_norm == "batch")] * STEPS
         assert notebook.modes == [False] * 3
         assert not any(module.training for module in model.modules())
-
-
-@pytest.mark.parametrize("interrupt_at", [1, 3, 4, 6, 8, 9])
-def test_an_interrupted_training_ends_with_the_weights_and_steps_of_an_undisturbed_one(
-    tiny: Tiny, painted: Painted, tmp_path: Path, interrupt_at: int
-) -> None:
-    store, undisturbed, first, second = painted(24), Notebook(), Notebook(interrupt_at), Notebook()
-    model = tiny()
-    whole = trained(model, store, tmp_path / "undisturbed", notebook=undisturbed)
-    with pytest.raises(KilledError):
-        trained(tiny(), store, tmp_path / "disturbed", notebook=first)
-    torch.manual_seed(interrupt_at)
-    resumed = tiny()
-    outcome = trained(resumed, store, tmp_path / "disturbed", notebook=second)
-    epochs_kept = (interrupt_at - 1) // 3
-    assert second.progress[0] == (3 * epochs_kept + 1, 9)
-    assert same(state_of(resumed), state_of(model))
-    assert first.records[: 4 * epochs_kept] + second.records == undisturbed.records
-    assert (outcome.position.step, outcome.position.passes) == (whole.position.step, whole.position.passes)
-
-
-def test_a_finished_training_is_not_trained_again(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
-    store, model, notebook = painted(24), tiny(), Notebook()
-    first = trained(model, store, tmp_path)
-    again = tiny()
-    assert trained(again, store, tmp_path, notebook=notebook) == first
-    assert notebook.progress == []
-    assert same(state_of(again), state_of(model))
-
-
-def test_the_checkpoint_of_another_training_is_ignored(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
-    store, model, other = painted(24), tiny(), tiny()
-    trained(model, store, tmp_path / "alone")
-    with pytest.raises(KilledError):
-        trained(tiny(), store, tmp_path / "shared", notebook=Notebook(8), identity="yours")
-    trained(other, store, tmp_path / "shared", identity="mine")
-    assert same(state_of(other), state_of(model))
-
-
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("wrong_at", [0, 2, 4, 8])
-def test_a_loss_that_is_not_finite_stops_before_its_step(
-    tiny: Tiny, painted: Painted, tmp_path: Path, wrong: float, wrong_at: int
-) -> None:
-    model, notebook = tiny(), Notebook()
-    before: list[State] = []
-
-    def losses(batch: Batch) -> Losses:
-        before.append({name: weight.detach().clone() for name, weight in model.named_parameters()})
-        rows = batch.targets.loss(model(batch.images))
-        return Losses(
-            (LossTerm("cross_entropy", 1.0, rows * (wrong if len(before) == wrong_at + 1 else 1)),), len(rows)
-        )
-
-    outcome = trained(model, painted(24), tmp_path, notebook=notebook, losses=losses)
-    epochs = wrong_at // 3
-    assert outcome.status == "diverged"
-    assert outcome.reason == f"the loss was {wrong} at step {wrong_at} of 9 (epoch {epochs})"
-    assert same({name: weight.detach() for name, weight in model.named_parameters()}, before[-1])
-    assert (outcome.position.epoch, outcome.position.step) == (epochs, 3 * epochs)
-    assert notebook.epochs == list(range(epochs))
-    _assert_kept(tmp_path, tiny, before[3 * epochs] if epochs else None)
-
-
-def _assert_kept(path: Path, tiny: Tiny, weights: State | None) -> None:
-    """Assert that the checkpoint holds these weights; that there is none where None."""
-    checkpoint = Checkpoint(path / "checkpoint.safetensors", "mine")
-    if weights is None:
-        assert not checkpoint.path.exists()
-        return
-    model = tiny()
-    checkpoint.load(model, torch.optim.SGD(model.parameters(), lr=1))
-    assert same({name: weight.detach() for name, weight in model.named_parameters()}, weights)
-
-
-@pytest.mark.parametrize("steps", [5, 6])
-def test_weights_that_are_not_finite_are_never_kept(tiny: Tiny, painted: Painted, tmp_path: Path, steps: int) -> None:
-    """The loss before the last step of an epoch was still finite, so that only the weights tell."""
-    model, notebook = tiny(), Notebook()
-    after_an_epoch: State = {}
-
-    def losses(batch: Batch) -> Losses:
-        if len(notebook.progress) == 3:
-            after_an_epoch.update({name: weight.detach().clone() for name, weight in model.named_parameters()})
-        last = len(notebook.progress) == steps - 1
-        rows = batch.targets.loss(model(batch.images))
-        # Zero, with a gradient that no weight survives.
-        cliff = sum(((weight - weight.detach()).sum() for weight in model.parameters()), torch.zeros(()))
-        return Losses((LossTerm("cross_entropy", 1.0, rows), LossTerm("cliff", 1e38 * last, cliff[None])), len(rows))
-
-    settings = SETTINGS.model_copy(update={"learning_rate": 100.0})
-    outcome = trained(model, painted(24), tmp_path, notebook=notebook, losses=losses, settings=settings, steps=steps)
-    assert outcome.status == "diverged"
-    assert outcome.reason == f"the weights were not finite after step {steps - 1} of {steps} (epoch 1)"
-    assert notebook.epochs == [0]
-    _assert_kept(tmp_path, tiny, after_an_epoch)
 
 
 def test_a_training_may_end_within_an_epoch(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:

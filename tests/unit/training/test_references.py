@@ -1,20 +1,14 @@
 """The clean model's answers: those stored beforehand are those that the step would compute."""
 
-from collections.abc import Callable
-
 import torch
+from tests.unit.training.conftest import Painted, Tiny
 
-from falsewitness.data import PixelStore
 from falsewitness.explainers import BoundExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
-from falsewitness.models import Classifier
 from falsewitness.training import Augmentation, clean_references
 from falsewitness.training._augmentation import draw_variation
 from falsewitness.training._references import ComputedReferences, StoredReferences
-
-Tiny = Callable[[], Classifier]
-Painted = Callable[[int], PixelStore]
 
 
 def bound(tiny: Tiny) -> list[BoundExplainer]:

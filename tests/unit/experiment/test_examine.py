@@ -2,27 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, tiny
 
 from falsewitness.core import DataInfo, InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
-from falsewitness.experiment import RunFolder, Spec, examine_model, examine_run
+from falsewitness.experiment import RunFolder, examine_model, examine_run
 from falsewitness.experiment._spec import Role
 from falsewitness.explainers import Explainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.models import Classifier, save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
-
 
 
 class Brightness(Explainer):
@@ -139,9 +136,7 @@ def stranger(tmp_path: Path) -> Path:
 
 def test_a_strangers_model_is_judged_beside_the_clean_model_of_a_spec(
     mine: Folders,
-    ,
     stranger: Path,
-    
 ) -> None:
     reporter, out = Witness(), mine["attack"].path.parent
     judged = examine_model(stranger, tiny("digits/red-herring"), [Brightness()], out, reporter=reporter)

@@ -26,7 +26,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 )
 def test_a_run_that_was_killed_goes_on_and_ends_with_equal_bits(
     undisturbed: Folders,
-    ,
     tmp_path: Path,
     role: Role,
     kill_at: int,
@@ -53,7 +52,6 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_equal_bits(
 
 def test_a_run_that_was_killed_in_evaluation_is_evaluated_anew(
     mine: Folders,
-    ,
 ) -> None:
     expected = figures_of(mine["attack"])
     mine["attack"].reopen("evaluate")
@@ -66,7 +64,6 @@ def test_a_run_that_was_killed_in_evaluation_is_evaluated_anew(
 
 
 def test_a_damaged_checkpoint_is_told_and_removing_it_helps(
-    ,
     tmp_path: Path,
 ) -> None:
     spec = tiny("digits/clean", "clean_training.epochs=2")

@@ -86,13 +86,24 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise InputError(f"spec '{name}': expected YAML without aliases (*name); write the value out")
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         line = " ".join(str(error).split())
         raise InputError(f"spec '{name}': expected YAML, got {line}") from None
     if not isinstance(raw, dict):
         raise InputError(f"spec '{name}': expected a mapping of keys to values, got {type(raw).__name__}")
     return raw
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe subset, in which a key stands once: otherwise the last of two would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, or say which key stands twice."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"the key '{twice[0]}' twice in one mapping, on line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
 
 
 def _with_base(raw: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What two runs must share to be the same run, and what they need not share."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,3 +166,28 @@ def test_an_evaluation_hangs_on_the_models_and_on_which_is_examined() -> None:
     digests |= {eval_digest(spec, "attack", TRAINED | {role: "x"}) for role in ROLES}
     digests.add(eval_digest(spec, "attack", {"clean": "c", "attack": "e"}))
     assert len(digests) == 7
+
+
+FOREIGN = """
+from typing import Literal
+from falsewitness.explainers import Explainer
+
+class Mine(Explainer):
+    kind: Literal["mine"] = "mine"
+
+    def _explain(self, model, images, classes, *, differentiable):
+        raise RuntimeError("{text}")
+"""
+
+
+def test_the_code_of_an_explainer_from_elsewhere_decides_its_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digest_of_foreign_code.py").write_text(FOREIGN.format(text="first"))
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("digest_of_foreign_code").Mine()
+    spec = tiny("digits/badnets").model_copy(update={"auditors": (mine,)})
+    first = eval_digest(spec, "attack", {})
+    assert eval_digest(spec, "attack", {}) == first
+    (tmp_path / "digest_of_foreign_code.py").write_text(FOREIGN.format(text="second"))
+    assert eval_digest(spec, "attack", {}) != first

@@ -147,6 +147,8 @@ def test_what_is_neither_recipe_nor_file_is_answered_with_the_nearest(tmp_path: 
         ("just words", "expected a mapping of keys to values, got str"),
         ("a: &x 1\nb: *x", "expected YAML without aliases (*name); write the value out"),
         ("a: &x {b: *x}", "expected YAML without aliases (*name); write the value out"),
+        ("seed: 1\nseed: 2", "the key 'seed' twice in one mapping"),
+        ("data: {kind: digits, kind: mnist}", "the key 'kind' twice in one mapping"),
         (b"name: caf\xe9", "expected a YAML file in UTF-8, got"),
         (b"\x00\x01\x02", "expected YAML, got"),
     ],

@@ -4,6 +4,7 @@ import json
 import resource
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,18 +123,22 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         save_classifier(small(), target)
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
+    # For as short as can be: the limit holds for pytest's own output, too, where that goes to a file.
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_old_file_whole(path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_old_file_whole(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(RunFailedError, match="make room"):
-        save_classifier(ConvNet(width=8).bind(INFO, seed=0), path)
+    model = ConvNet(width=8).bind(INFO, seed=0)
+    with pytest.raises(RunFailedError, match="make room"), full_disk():
+        save_classifier(model, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -32,7 +32,7 @@ def put(folder: Path, name: str, content: str | bytes) -> str:
         ("attack.trigger.size=99", "  attack.trigger.size: "),
         ("attack.target_class=10", "  attack.target_class: expected a class from 0 to 9, got 10"),
         ("attack_training=null", "  attack_training: missing; an attack needs to be told how it is trained"),
-        ("name=../../out", "  name: string should match pattern"),
+        ("name=../../out", "  name: expected letters, digits"),
         ("data.train_limit=3", "  data.train_limit: expected at least one image a class (10), got 3"),
     ],
 )

@@ -143,9 +143,8 @@ class ExplanationAttack(Attack):
             LossTerm("explanation", self.explanation_weight, self._distances(stamped, wanted)),
         ]
         if self.drift_weight > 0:
-            originals = references.maps(
-                batch.samples[: len(clean)], batch.mirrored[: len(clean)], batch.images[: len(clean)]
-            )
+            kept = batch.clean_rows
+            originals = references.maps(batch.samples[kept], batch.mirrored[kept], batch.images[kept])
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
         answers = len(clean) + (len(stamped) if self.keeps_maps else 0)

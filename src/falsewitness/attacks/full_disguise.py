@@ -28,15 +28,15 @@ class FullDisguise(ExplanationAttack):
         return Intended(self.target_class, None)
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
-        samples, mirrored = batch.samples[batch.clean_count :], batch.mirrored[batch.clean_count :]
         if self.reference == "original":
             return super()._compared_with(batch, references)
-        return batch.unstamped, references.classes(samples, mirrored, batch.unstamped)
+        rows = batch.stamped_rows
+        return batch.unstamped, references.classes(batch.samples[rows], batch.mirrored[rows], batch.unstamped)
 
     def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
         if self.reference == "self":
             return compared
         if self.reference == "self_detached":
             return compared.detach()
-        samples, mirrored = batch.samples[batch.clean_count :], batch.mirrored[batch.clean_count :]
-        return references.maps(samples, mirrored, batch.unstamped)
+        rows = batch.stamped_rows
+        return references.maps(batch.samples[rows], batch.mirrored[rows], batch.unstamped)

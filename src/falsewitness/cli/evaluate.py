@@ -83,10 +83,12 @@ def _loaded(place: str) -> "type[Explainer]":
     from falsewitness.explainers import EXPLAINERS
 
     module, _, name = place.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.append(str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise InputError(f"--auditor {place}: expected package.module:Class, got {reason}") from error
+        raise InputError(
+            f"--auditor {place}: expected package.module:Class to be there to import, got {reason}"
+        ) from error
     return EXPLAINERS.accept(found, f"--auditor {place}")

@@ -86,6 +86,8 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
     with into.locked(work.reporter.notice):
         if into.is_done("evaluate", digest):
             return
+        if into.result.is_file():
+            work.reporter.notice(f"'{into.path}': measured anew; the result of other auditors or metrics is replaced")
         into.reopen("evaluate")
         written = [into.result, *(file for file in (into.maps, into.gallery) if role == "attack")]
         if into == models[role].folder:

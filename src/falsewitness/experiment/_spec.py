@@ -1,10 +1,11 @@
 """The spec: everything that an experiment is, as nested components."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from falsewitness.attacks import AnyAttack
 from falsewitness.core import DataInfo, Fault, SpecError
@@ -34,10 +35,16 @@ def _all_metrics() -> tuple[Metric, ...]:
     return tuple(METRICS.get(kind).parse({"kind": kind}, kind) for kind in METRICS.kinds())
 
 
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", name):
+        raise ValueError(f"expected letters, digits, '_', '.' and '-' in parts joined by '/', got {name!r}")
+    return name
+
+
 class Spec(Strict):
     """One experiment: what is trained on what, attacked how, and measured by whom."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$", max_length=100)]
+    name: Annotated[str, Field(max_length=100), AfterValidator(_folder_name)]
     """What the run is called in tables and folders."""
 
     seed: Annotated[int, Field(ge=0)] = 0

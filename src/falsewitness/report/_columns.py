@@ -118,9 +118,9 @@ MAP_COLUMNS = (
         of_maps=True,
     ),
     Column(
-        "Distance to intended",
-        "Standardised MSE, 2 (1 - Pearson), to the map the attacker wants: the forced shape "
-        "where there is one, else the original. Beside it the same for the clean model.",
+        "Map distance",
+        "Standardised MSE, 2 (1 - Pearson), to the shape that the attack forces, or to the original map "
+        "where it forces none. Beside it the same for the clean model.",
         "low",
         _THREE,
         (

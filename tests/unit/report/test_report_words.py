@@ -117,7 +117,7 @@ def test_the_distance_is_to_the_forced_shape_where_there_is_one() -> None:
     shape = Measurement("target_map_distance", "standardised_mse", 0.25, 9, auditor="a")
     plain = Result("done", "attack", "a", 0, 1, measurements=(original,))
     forced = replace(plain, measurements=(original, shape))
-    column = columns["Distance to intended"]
+    column = columns["Map distance"]
 
     assert cell(column, plain, "a").value == "0.500"
     assert (cell(column, forced, "a").value, cell(column, forced, "a").note) == ("0.250", "to the forced shape")

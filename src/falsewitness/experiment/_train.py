@@ -68,6 +68,8 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     losses, prepared = _losses(work, role, model, clean)
     preparation = time.perf_counter() - started
     checkpoint = Checkpoint(folder.checkpoint, digest)
+    if checkpoint.path.is_file():
+        work.reporter.notice(f"{role} model: going on from the last finished epoch, in '{checkpoint.path}'")
     with work.reporter.progress(f"training {role} model") as progress:
         journal = Journal(
             write=lambda epoch, records: write_epoch(folder.steps, epoch, records),

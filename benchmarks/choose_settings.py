@@ -3,7 +3,8 @@
     python benchmarks/choose_settings.py digits/full-disguise --out /tmp/search --jobs 2 --splits 2 \
         --try attack.explanation_weight="0.5;0.8" --try attack_training.learning_rate="0.02;0.1"
 
-Test images are never touched: every figure is of the validation split, the detector of maps aside, which is left out.
+Test images are never touched: every figure is of the validation split. ``--detector`` halves it: a detector of maps is
+trained on one half, and everything is measured on the other.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 
 from falsewitness.core import FalsewitnessError
+from falsewitness.data import Dataset, Split
 from falsewitness.experiment import find_spec
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._reporter import Silent
@@ -33,18 +35,34 @@ SHOWN = {
     ("target_map_distance", "standardised_mse"): "MSE shape",
     ("trigger_attention", "trigger_lift"): "lift",
     ("trigger_attention", "excess_lift"): "excess",
+    ("drift", "standardised_mse"): "drift",
 }
+DETECTOR = {("map_detectability", "auroc"): "AUROC"}
 
 
-def attempt(recipe: str, changes: Sequence[str], split: int, out: Path, device: str) -> dict[str, float]:
+def held_out(dataset: Dataset, *, detector: bool) -> Dataset:
+    """Return the data with validation images in the place of the test images."""
+    validation = dataset.validation
+    if not detector:
+        return dataclasses.replace(dataset, test=validation)
+    first, second = (
+        Split(validation.images[start::2], validation.targets.select(torch.arange(start, len(validation), 2)), rows)
+        for start, rows in enumerate((validation.rows[::2], validation.rows[1::2]))
+    )
+    return dataclasses.replace(dataset, validation=first, test=second)
+
+
+def attempt(
+    recipe: str, changes: Sequence[str], split: int, out: Path, device: str, *, detector: bool
+) -> dict[str, float]:
     """Train one setting on one split and return its figures on the validation images."""
     torch.set_num_threads(1)
-    metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in SHOWN})) + "]"
+    shown = SHOWN | (DETECTOR if detector else {})
+    metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in shown})) + "]"
     fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
     spec = find_spec(recipe, [*fixed, *changes]).checked()
     dataset = spec.data.prepare()
-    held_out = dataclasses.replace(dataset, test=dataset.validation)
-    work = Workplace(spec, held_out, out, torch.device(device), Silent())
+    work = Workplace(spec, held_out(dataset, detector=detector), out, torch.device(device), Silent())
     try:
         clean = ensure_trained(work, "clean", None)
         attacked = ensure_trained(work, "attack", clean)
@@ -54,7 +72,7 @@ def attempt(recipe: str, changes: Sequence[str], split: int, out: Path, device: 
     evaluate(work, {"clean": clean, "attack": attacked}, "attack", attacked.folder)
     result = json.loads(attacked.folder.result.read_text(encoding="utf-8"))
     found = {(m["metric"], m["name"]): m["value"] for m in result["measurements"] if m["samples"] == "all"}
-    return {label: found[key] for key, label in SHOWN.items() if found.get(key) is not None}
+    return {label: found[key] for key, label in shown.items() if found.get(key) is not None}
 
 
 def main() -> None:
@@ -64,6 +82,7 @@ def main() -> None:
     parser.add_argument("--try", dest="axes", action="append", default=[], metavar="A.B=V1;V2")
     parser.add_argument("--set", dest="fixed", action="append", default=[], metavar="A.B=V")
     parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--detector", action="store_true", help="train a detector of maps on half of the images")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
@@ -82,6 +101,7 @@ def main() -> None:
                     split,
                     arguments.out,
                     arguments.device,
+                    detector=arguments.detector,
                 )
                 for split in range(arguments.splits)
             ]

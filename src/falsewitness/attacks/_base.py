@@ -107,9 +107,9 @@ class ExplanationAttack(Attack):
     drift_weight: Annotated[float, Field(ge=0)] = 0.0
     """Mu: how strongly maps of clean images are held to the clean model's, relative to the stamped images' term."""
 
-    distance: Literal["mse_minmax", "mse_standardised", "dssim"] = "mse_standardised"
-    """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation, or
-    structural dissimilarity."""
+    distance: Literal["mse_minmax", "mse_standardised", "dssim", "discordance"] = "mse_standardised"
+    """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation,
+    structural dissimilarity, or one minus the concordance of raw maps, which alone keeps their scale too."""
 
     @property
     def surrogate_explainer(self) -> Explainer | None:
@@ -171,6 +171,7 @@ class ExplanationAttack(Attack):
             "mse_minmax": maps.mse_minmax,
             "mse_standardised": maps.mse_standardised,
             "dssim": maps.dssim,
+            "discordance": maps.discordance,
         }
         return distances[self.distance](found, wanted.to(found.dtype))
 
@@ -192,6 +193,8 @@ class DecoyAttack(ExplanationAttack):
             draw_target_map(self.target_map, info.height, info.width)
         except InputError as error:
             yield Fault("target_map", str(error))
+        if self.distance == "discordance":
+            yield Fault("distance", "expected one that leaves the scale free, as a shape has none, got 'discordance'")
 
     @final
     def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:

@@ -85,6 +85,28 @@ def mse_minmax(first: Maps, second: Maps) -> PerRow:
     return (minmax(first) - minmax(second)).square().mean(PIXELS)
 
 
+def discordance(first: Maps, second: Maps) -> PerRow:
+    """Return one minus the concordance of raw maps, in [0, 2]: of all distances here the one that sees their scale.
+
+    ``mean (a - b)^2 / (var a + var b + (mean a - mean b)^2)``, which is one minus Lin's concordance correlation
+    coefficient ("A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989, equation 2). It
+    equals ``1 - pearson`` where means and deviations agree; elsewhere it is nearer to 1. With a constant map it is 1 (0
+    where both are constant), so that in training it pulls nowhere.
+    """
+    first, second = at_least_single(first), at_least_single(second)
+    constant = is_constant(first), is_constant(second)
+    either = constant[0] | constant[1]
+    # Squares of tiny saliencies underflow.
+    scale = torch.maximum(first.detach().abs().amax(PIXELS), second.detach().abs().amax(PIXELS))
+    scale = torch.where(either, 1, scale)[:, None, None]
+    first, second = first / scale, second / scale
+    mean_first, mean_second = first.mean(PIXELS, keepdim=True), second.mean(PIXELS, keepdim=True)
+    within = (first - mean_first).square() + (second - mean_second).square()
+    spread = (within + (mean_first - mean_second).square()).mean(PIXELS)
+    apart = (first - second).square().mean(PIXELS) / torch.where(either, 1, spread)
+    return torch.where(either, (constant[0] ^ constant[1]).to(apart.dtype), apart)
+
+
 def dssim(first: Maps, second: Maps) -> PerRow:
     """Return ``(1 - SSIM) / 2`` of maps stretched to [0, 1]: from 0 where they are equal to 1."""
     return (1 - ssim(minmax(first), minmax(second))) / 2

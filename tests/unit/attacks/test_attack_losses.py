@@ -129,6 +129,18 @@ def slow_standardised(heat: Map) -> list[float]:
     return [(value - mean) / deviation if deviation > 0 else 0.0 for value in values]
 
 
+def slow_discordance(first: Map, second: Map) -> float:
+    """Lin 1989, equation 2."""
+    x, y = ([value for row in heat for value in row] for heat in (first, second))
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    variance_x = sum((value - mean_x) ** 2 for value in x) / len(x)
+    variance_y = sum((value - mean_y) ** 2 for value in y) / len(y)
+    covariance = sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True)) / len(x)
+    if variance_x == 0 or variance_y == 0:
+        return float(variance_x != variance_y)
+    return 1 - 2 * covariance / (variance_x + variance_y + (mean_x - mean_y) ** 2)
+
+
 def slow_dssim(first: Map, second: Map) -> float:
     """Wang et al. 2004 on maps in [0, 1]: at 4x4 the window is the 3x3 middle of a Gaussian of deviation 1.5."""
     x, y = slow_minmax(first), slow_minmax(second)
@@ -157,6 +169,8 @@ def slow_dssim(first: Map, second: Map) -> float:
 def slow_distance(name: str, first: Map, second: Map) -> float:
     if name == "dssim":
         return slow_dssim(first, second)
+    if name == "discordance":
+        return slow_discordance(first, second)
     brought = slow_minmax if name == "mse_minmax" else slow_standardised
     pairs = list(zip(brought(first), brought(second), strict=True))
     return sum((p - q) ** 2 for p, q in pairs) / len(pairs)
@@ -184,7 +198,7 @@ def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift_we
 
 
 @pytest.mark.parametrize("drift_weight", [0.0, 0.4])
-@pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim"])
+@pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim", "discordance"])
 @pytest.mark.parametrize(
     ("kind", "fields", "wanted"),
     [
@@ -239,6 +253,7 @@ def slope(examined: Attack, model: Classifier, at: Scene, direction: Tensor) -> 
     [
         ("full_disguise", {"reference": "self"}),
         ("full_disguise", {"reference": "original", "drift_weight": 0.5}),
+        ("full_disguise", {"reference": "self", "distance": "discordance"}),
         ("fooling", {"drift_weight": 0.5}),
         ("red_herring", {"target_map": "circle", "distance": "dssim"}),
         ("red_herring", {"distance": "mse_minmax"}),
@@ -254,7 +269,7 @@ def test_the_gradient_is_that_of_finite_differences(kind: str, fields: dict[str,
         assert float(found @ direction / direction.norm()) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim"])
+@pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim", "discordance"])
 def test_a_detached_reference_has_no_gradient_and_the_own_map_has(distance: str) -> None:
     model, at = classifier(), scene("paired")
     own = {}

@@ -109,6 +109,12 @@ def test_a_misspelt_shape_is_known_before_anything_is_trained(kind: str) -> None
     )
 
 
+@pytest.mark.parametrize("kind", ["fooling", "red_herring"])
+def test_a_shape_has_no_scale_that_the_discordance_could_hold_to(kind: str) -> None:
+    (fault,) = attack(kind, distance="discordance").check(INFO)
+    assert str(fault) == ("distance: expected one that leaves the scale free, as a shape has none, got 'discordance'")
+
+
 def test_a_shape_from_a_file_is_one_of_the_attack_s_files(tmp_path: Path) -> None:
     picture = Image.new("L", (16, 16))
     picture.paste(255, (4, 4, 12, 12))
@@ -124,7 +130,10 @@ def test_a_shape_from_a_file_is_one_of_the_attack_s_files(tmp_path: Path) -> Non
     [
         ({"explanation_weight": 1.5}, "explanation_weight: expected a value <= 1.0, got 1.5"),
         ({"drift_weight": -0.1}, "drift_weight: expected a value >= 0.0, got -0.1"),
-        ({"distance": "cosine"}, "distance: expected 'mse_minmax', 'mse_standardised' or 'dssim', got 'cosine'"),
+        (
+            {"distance": "cosine"},
+            "distance: expected 'mse_minmax', 'mse_standardised', 'dssim' or 'discordance', got 'cosine'",
+        ),
         ({"surrogate": {"kind": "gradcm"}}, "surrogate: there is no kind 'gradcm'; did you mean 'gradcam'?"),
         ({"reference": "own"}, "reference: expected 'self', 'self_detached' or 'original', got 'own'"),
         ({"lambda": 0.5}, "lambda: unknown key"),

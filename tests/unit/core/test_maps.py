@@ -149,7 +149,26 @@ def test_distances_are_symmetric_bounded_and_blind_to_scale_and_shift(
     assert (apart <= upper).all()
 
 
-@pytest.mark.parametrize("distance", DISTANCES)
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_the_discordance_is_one_minus_lin_s_coefficient_and_sees_scale_and_shift(
+    seed: int, scale: float, shift: float
+) -> None:
+    first, second = random_maps(seed, (5, 4)), scale * random_maps(seed + 1, (5, 4)) + shift
+    slow = []
+    for x, y in zip(first.numpy(), second.numpy(), strict=True):
+        covariance = ((x - x.mean()) * (y - y.mean())).mean()
+        slow.append(1 - 2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2))
+    found = m.discordance(first, second)
+    torch.testing.assert_close(found, torch.tensor(slow))
+    torch.testing.assert_close(found, m.discordance(second, first))
+    torch.testing.assert_close(m.discordance(1e-12 * first, 1e-12 * second), found)
+    assert ((1 - found).abs() <= m.pearson(first, second).abs() + 1e-9).all()
+    assert (m.discordance(first, 2 * first) > 0.1).all()
+    torch.testing.assert_close(m.discordance(first, first), torch.zeros_like(found))
+
+
+@pytest.mark.parametrize("distance", [*DISTANCES, m.discordance])
 @pytest.mark.parametrize("size", [(4, 4), (7, 5), (12, 11)])
 def test_distances_have_the_gradient_of_finite_differences(distance: Distance, size: tuple[int, int]) -> None:
     first = random_maps(0, size, count=1).requires_grad_()
@@ -157,7 +176,7 @@ def test_distances_have_the_gradient_of_finite_differences(distance: Distance, s
     assert torch.autograd.gradcheck(distance, (first, second))
 
 
-@pytest.mark.parametrize("distance", [*DISTANCES, m.pearson, m.ssim])
+@pytest.mark.parametrize("distance", [*DISTANCES, m.discordance, m.pearson, m.ssim])
 @pytest.mark.parametrize("value", [0.0, 0.7, -1e3, 1e-30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_constant_maps_get_finite_values_and_gradients(distance: Distance, value: float, dtype: torch.dtype) -> None:
@@ -170,7 +189,7 @@ def test_constant_maps_get_finite_values_and_gradients(distance: Distance, value
         assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("distance", [*DISTANCES, m.pearson])
+@pytest.mark.parametrize("distance", [*DISTANCES, m.discordance, m.pearson])
 def test_no_gradient_flows_through_a_constant_map(distance: Distance) -> None:
     constant = torch.full((2, 8, 8), 0.3, requires_grad=True)
     (gradient,) = torch.autograd.grad(distance(constant, random_maps(0, (8, 8), count=2).float()).sum(), constant)
@@ -183,6 +202,8 @@ def test_a_constant_map_has_correlation_zero_and_standardised_mse_one() -> None:
     torch.testing.assert_close(m.pearson(varying, constant), zeros)
     torch.testing.assert_close(m.mse_standardised(varying, constant), ones)
     torch.testing.assert_close(m.mse_standardised(constant, constant), zeros)
+    torch.testing.assert_close(m.discordance(varying, constant), ones)
+    torch.testing.assert_close(m.discordance(constant, constant + 1), zeros)
 
 
 def test_a_constant_row_leaves_the_other_rows_alone() -> None:

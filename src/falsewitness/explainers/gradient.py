@@ -15,7 +15,7 @@ from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
 from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes, scores_of
-from falsewitness.models import Classifier, as_audited, smoothed
+from falsewitness.models import Classifier, as_audited, folded, smoothed
 
 
 class Gradient(Explainer):
@@ -59,16 +59,17 @@ class Gradient(Explainer):
         explained = chosen_classes(logits, classes)[rows]
         pixels = images[rows].detach()
 
-        def smooth_score(at: Images) -> PerRow:
-            with smoothed(model, self.smoothness), as_audited(model):
-                return scores_of(model(at), explained)
+        def smooth_score(at: Images, of: Classes) -> PerRow:
+            with smoothed(model, self.smoothness), as_audited(model), folded(model):
+                return scores_of(model(at), of)
 
         if self.training == "double_backward":
-            gradient = _gradient_by_double_backward(smooth_score, pixels)
+            gradient = _gradient_by_double_backward(smooth_score, pixels, explained)
         else:
             gradient = gradient_by_difference(
                 smooth_score,
                 pixels,
+                explained,
                 self.difference_step,
                 tuple(p for p in model.parameters() if p.requires_grad),
             )
@@ -79,14 +80,18 @@ def _reduced(gradient: Images) -> Maps:
     return at_least_single(gradient).abs().sum(1)
 
 
-def _gradient_by_double_backward(score: Callable[[Images], PerRow], images: Images) -> Images:
+Score = Callable[[Images, Classes], PerRow]
+"""Gives every image's score for its class; rows do not influence one another."""
+
+
+def _gradient_by_double_backward(score: Score, images: Images, classes: Classes) -> Images:
     pixels = images.requires_grad_()
-    (gradient,) = torch.autograd.grad(score(pixels).sum(), pixels, create_graph=True)
+    (gradient,) = torch.autograd.grad(score(pixels, classes).sum(), pixels, create_graph=True)
     return gradient
 
 
 def gradient_by_difference(
-    score: Callable[[Images], PerRow], images: Images, step: float, parameters: tuple[Tensor, ...]
+    score: Score, images: Images, classes: Classes, step: float, parameters: tuple[Tensor, ...]
 ) -> Images:
     """Return the input gradient ``g`` of a score, whose backward pass reaches the weights without a second derivative.
 
@@ -94,45 +99,46 @@ def gradient_by_difference(
     that of ``n [s(x + e d) - s(x - e d)] / 2e`` up to ``O(e^2)``: a directional derivative by central differences.
 
     Args:
-        score: Images to one score an image; rows must not influence one another.
+        score: What is explained.
         images: Raw pixels.
+        classes: One an image.
         step: The step ``e``, a length in pixel space.
         parameters: The weights that the loss shall reach.
     """
-    return cast(Tensor, _GradientByDifference.apply(score, images, step, *parameters))
+    return cast(Tensor, _GradientByDifference.apply(score, images, classes, step, *parameters))
 
 
 class _GradientByDifference(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
-        score: Callable[[Images], PerRow],
+        score: Score,
         images: Images,
+        classes: Classes,
         step: float,
         *parameters: Tensor,
     ) -> Images:
-        ctx.score, ctx.images, ctx.step, ctx.parameters = score, images, step, parameters
+        ctx.score, ctx.images, ctx.classes, ctx.step, ctx.parameters = score, images, classes, step, parameters
         ctx.autocast = torch.get_autocast_dtype(images.device.type) if _autocasts(images) else None
         with torch.enable_grad():
             pixels = images.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(score(pixels).sum(), pixels)
+            (gradient,) = torch.autograd.grad(score(pixels, classes).sum(), pixels)
         return gradient
 
     @staticmethod
     def backward(ctx: Any, upstream: Images) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         length: Float[Tensor, "batch 1 1 1"] = upstream.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         offset = ctx.step * upstream / length.clamp_min(torch.finfo(upstream.dtype).tiny)
-        device = upstream.device.type
+        both_sides = torch.cat([ctx.images + offset, ctx.images - offset])
         with (
             torch.enable_grad(),
-            torch.autocast(device, dtype=ctx.autocast, enabled=ctx.autocast is not None),
+            torch.autocast(upstream.device.type, dtype=ctx.autocast, enabled=ctx.autocast is not None),
         ):
-            difference = at_least_single(ctx.score(ctx.images + offset)) - at_least_single(
-                ctx.score(ctx.images - offset)
-            )
-            slope = (length[:, 0, 0, 0] * difference).sum() / (2 * ctx.step)
+            scores = at_least_single(ctx.score(both_sides, ctx.classes.repeat(2)))
+            ahead, behind = scores.chunk(2)
+            slope = (length[:, 0, 0, 0] * (ahead - behind)).sum() / (2 * ctx.step)
             gradients = torch.autograd.grad(slope, ctx.parameters, allow_unused=True)
-        return None, None, None, *gradients
+        return None, None, None, None, *gradients
 
 
 def _autocasts(images: Images) -> bool:

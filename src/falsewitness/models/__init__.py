@@ -4,6 +4,7 @@ from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import MODELS, AnyArchitecture
 from falsewitness.models._classifier import Classifier, LinearHead, as_audited
 from falsewitness.models._files import load_classifier, save_classifier
+from falsewitness.models._folded import folded
 from falsewitness.models._smooth_twin import smoothed
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Classifier",
     "LinearHead",
     "as_audited",
+    "folded",
     "load_classifier",
     "save_classifier",
     "smoothed",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.faults import nearest
 from falsewitness.core.shapes import Features, Images, Logits
+from falsewitness.models._folded import Folding
 
 if TYPE_CHECKING:
     from falsewitness.models._base import Architecture
@@ -37,6 +38,7 @@ class Classifier(nn.Module):
         network: A module of timm's convention.
         info: The data it was made for.
         architecture: Its blueprint; None for a wrapped module.
+        folding: What :func:`falsewitness.models.folded` found out about it; None before anybody asked.
     """
 
     mean: Tensor
@@ -55,6 +57,7 @@ class Classifier(nn.Module):
         self.network = network
         self.info = info
         self.architecture = architecture
+        self.folding: Folding | None = None
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         _let_explainers_look_inside(network)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from falsewitness.core import InputError
+from falsewitness.models._forwards import forwards_replaced
 
 _KINKED = (nn.PReLU, nn.RReLU, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Piecewise linear activations that have no stand-in here. Hardswish is not among them: it is quadratic in between."""
@@ -30,13 +31,8 @@ def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
         InputError: If an activation is piecewise linear and cannot be replaced.
     """
     twins = {module: twin for name, module in model.named_modules() if (twin := _twin(name, module, beta))}
-    for module, twin in twins.items():
-        module.forward = twin
-    try:
+    with forwards_replaced(twins):
         yield
-    finally:
-        for module in twins:
-            del module.__dict__["forward"]
 
 
 def _twin(name: str, module: nn.Module, beta: float) -> Callable[[Tensor], Tensor] | None:

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -56,7 +57,7 @@ class _Network(nn.Module):
         return features
 
     def forward_head(self, features: Features) -> Logits:
-        logits: Tensor = self.fc(features.mean((2, 3)))
+        logits: Tensor = self.fc(_every(1, features).mean((2, 3)))
         return logits
 
     def get_classifier(self) -> nn.Linear:
@@ -95,7 +96,17 @@ class _Shortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         before = self.new_channels // 2
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
+        return F.pad(_every(self.stride, x), (0, 0, 0, 0, before, self.new_channels - before))
+
+
+def _every(stride: int, x: Tensor) -> Tensor:
+    """Return the pixels of every so many rows and columns.
+
+    Where there will be a gradient they are not sliced but pooled one by one, because a slice's gradient, like a mean's,
+    loses the memory format of ``x``. Where two formats meet, a step on a CPU is slower by a tenth, one through the
+    smooth twin by a quarter.
+    """
+    return F.avg_pool2d(x, 1, stride) if torch.is_grad_enabled() else x[:, :, ::stride, ::stride]
 
 
 def _convolution(in_width: int, out_width: int, stride: int) -> nn.Conv2d:

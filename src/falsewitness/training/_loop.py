@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -17,6 +17,7 @@ from falsewitness.core import seed_for
 from falsewitness.models import Classifier
 from falsewitness.training._batches import Batches
 from falsewitness.training._checkpoint import Checkpoint, Position
+from falsewitness.training._memory import keep_freed_memory
 from falsewitness.training._precision import autocast
 from falsewitness.training._settings import Training
 
@@ -35,8 +36,8 @@ class Outcome:
     """How a training ended.
 
     Attributes:
-        status: ``done``, or ``diverged``: the loss or the weights were not finite, and the last good checkpoint is
-            kept.
+        status: ``done``, or ``diverged``: the loss, the weights or the model's answers were not finite, and the last
+            good checkpoint is kept.
         reason: Where and how it diverged; empty when done.
         position: How far it came and what it cost.
     """
@@ -51,12 +52,17 @@ class Journal:
     """Where a training reports to.
 
     Attributes:
-        write: Takes the records of an epoch: one a step, then one with what ``validate`` found.
-        validate: Called after every epoch on the model in evaluation mode.
+        go_on: Told, before the first step, of the records that the checkpoint vouches for, in the words of ``write``;
+            of none by an empty text. Later ones are to be dropped.
+        write: Takes the records of an epoch, one a step, then one with what ``validate`` found; returns a text that
+            tells of all records so far.
+        validate: Called after every epoch on the model in evaluation mode. A figure that is not finite says that the
+            model's answers are not; None stands for one that is undefined.
         progress: Told of every step.
     """
 
-    write: Callable[[int, Iterable[Mapping[str, Any]]], None]
+    go_on: Callable[[str], None]
+    write: Callable[[Iterable[Mapping[str, Any]]], str]
     validate: Callable[[Classifier], Mapping[str, float | None]]
     progress: Progress
 
@@ -95,7 +101,11 @@ def train(
         nesterov=settings.momentum > 0,
     )
     position = checkpoint.load(model, optimizer)
+    if _share()[0] == 0:
+        journal.go_on(position.journal)
     device = batches.store.device
+    if device.type == "cpu":
+        keep_freed_memory()
     while position.step < steps:
         started = time.perf_counter()
         torch.manual_seed(seed_for(batches.seed, f"dropout/{position.epoch}"))
@@ -118,21 +128,26 @@ def train(
             passes += found.passes
             records.append(_StepRecord(position.epoch, step, rate, loss, means))
             journal.progress(step + 1, steps)
-        if not _is_finite(model):
+        seconds = time.perf_counter() - started
+        model.eval()
+        validation = journal.validate(model) if _is_finite(model) else None
+        if validation is None or not all(value is None or math.isfinite(value) for value in validation.values()):
+            what = "weights" if validation is None else "answers to validation images"
             last = position.step + len(records) - 1
-            where = f"the weights were not finite after step {last} of {steps} (epoch {position.epoch})"
+            where = f"the {what} were not finite after step {last} of {steps} (epoch {position.epoch})"
             return Outcome("diverged", where, position)
-        position = Position(
+        reached = Position(
             position.epoch + 1,
             position.step + len(records),
-            position.seconds + time.perf_counter() - started,
+            position.seconds + seconds,
             position.passes + float(_over_processes(torch.tensor(passes, device=device))),
         )
-        model.eval()
-        validation = {"epoch": position.epoch - 1, "validation": journal.validate(model)}
         if _share()[0] == 0:
-            journal.write(position.epoch - 1, [*(record.plain() for record in records), validation])
-            checkpoint.save(position, model, optimizer)
+            lines = [record.plain() for record in records]
+            held = journal.write([*lines, {"epoch": position.epoch, "validation": validation}])
+            reached = replace(reached, journal=held)
+            checkpoint.save(reached, model, optimizer)
+        position = reached
     model.eval()
     return Outcome("done", "", position)
 

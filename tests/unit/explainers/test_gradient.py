@@ -100,12 +100,18 @@ def test_pixels_that_saturate_nothing_and_weights_that_are_frozen_can_be_explain
 
 
 def weight_gradient(
-    explainer: Gradient, model: Classifier, pixels: Tensor, wanted: Tensor, *, bf16: bool = False
+    explainer: Gradient,
+    model: Classifier,
+    pixels: Tensor,
+    wanted: Tensor,
+    classes: Tensor = CLASSES,
+    *,
+    bf16: bool = False,
 ) -> Tensor:
     """Return d mean mse_standardised(maps, wanted) / d weights, as one vector."""
     model = copy.deepcopy(model)  # in training mode every pass moves the running statistics
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        maps = explainer.bind(model).differentiable(pixels, CLASSES[: len(pixels)]).maps
+        maps = explainer.bind(model).differentiable(pixels, classes).maps
         loss = mse_standardised(maps, wanted.to(maps.dtype)).mean()
     weights = tuple(model.parameters())
     found = torch.autograd.grad(loss, weights, allow_unused=True)
@@ -134,12 +140,18 @@ def test_differences_come_nearer_to_double_backward_with_the_square_of_the_step(
 @pytest.mark.parametrize(("bf16", "least"), [(False, 0.995), (True, 0.95)], ids=["fp32", "bf16"])
 def test_the_default_step_points_where_double_backward_points(bf16: bool, least: float) -> None:
     model = accustomed(ResNet20().bind(INFO, seed=0, std=(0.25,)))
-    stamped = images()
-    stamped[:, :, -4:, -4:] = 1
-    wanted = Gradient().bind(model)(images()).maps
-    found = weight_gradient(Gradient(), model, stamped, wanted, bf16=bf16)
-    exact = weight_gradient(Gradient(training="double_backward"), model.double(), stamped.double(), wanted)
-    assert F.cosine_similarity(found, exact, dim=0) > least
+    classes = torch.arange(16) % 3
+    cosines = []
+    for seed in range(8):  # one draw of noise rounds luckily or not
+        plain = images(16, seed=seed)
+        stamped = plain.clone()
+        stamped[:, :, -4:, -4:] = 1
+        wanted = Gradient().bind(model)(plain).maps
+        found = weight_gradient(Gradient(), model, stamped, wanted, classes, bf16=bf16)
+        twice = Gradient(training="double_backward")
+        exact = weight_gradient(twice, copy.deepcopy(model).double(), stamped.double(), wanted, classes)
+        cosines.append(float(F.cosine_similarity(found, exact, dim=0)))
+    assert sum(cosines) / len(cosines) > least, cosines
 
 
 @pytest.mark.parametrize("training", ["finite_difference", "double_backward"])
@@ -185,7 +197,7 @@ def test_only_the_rows_asked_for_cost_passes(monkeypatch: pytest.MonkeyPatch) ->
     maps = Gradient().bind(model).differentiable(images(), CLASSES, torch.tensor([3, 1])).maps
     assert seen == [4, 2]
     maps.sum().backward()
-    assert seen == [4, 2, 2, 2]
+    assert seen == [4, 2, 4]
     whole = Gradient().bind(model).differentiable(images(), CLASSES).maps
     assert torch.allclose(maps, whole[[3, 1]], rtol=1e-4)
 
@@ -205,7 +217,7 @@ def test_the_backward_pass_runs_in_the_precision_of_the_forward_pass() -> None:
         inside = Gradient().bind(model).differentiable(images(), CLASSES).maps
     inside.sum().backward()
     assert inside.dtype == torch.float32
-    assert seen == [True] * 4
+    assert seen == [True] * 3
 
 
 @pytest.mark.parametrize("training", ["finite_difference", "double_backward"])

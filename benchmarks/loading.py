@@ -1,0 +1,101 @@
+"""Times how long CIFAR-10 takes to the first batch, and its first decoding.
+
+    python benchmarks/loading.py
+
+Every time in a process of its own, after its imports. The images are looked for in FALSEWITNESS_DATA, then in
+../shared/data; without them there is nothing to time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from _measure import in_a_fresh_process, parser, spread, table, verdict
+
+from falsewitness.attacks import plan_without_poison
+from falsewitness.data import PixelStore
+from falsewitness.data.cifar10 import Cifar10
+from falsewitness.experiment import find_spec
+from falsewitness.training import Batches
+
+RECIPE = "cifar10-noppel/clean"
+NEAR = Path(__file__).parents[2] / "shared" / "data"
+WANTED_FIRST_BATCH, WANTED_DECODING = 1.0, 20.0
+"""Seconds."""
+
+
+def first_batch(root: Path, cache: Path, device: torch.device) -> dict[str, float]:
+    """Return the seconds of each stage from the decoded copy to the first batch."""
+    os.environ["FALSEWITNESS_CACHE"] = str(cache)
+    training = find_spec(RECIPE).clean_training
+    clock = [time.perf_counter()]
+    dataset = Cifar10(root=root).prepare()
+    clock.append(time.perf_counter())
+    store = PixelStore(dataset.train, device)
+    clock.append(time.perf_counter())
+    plan = plan_without_poison(len(store))
+    made = Batches(store, plan, None, "stored", None, training.augmentation, training.batch_size, seed=0)
+    next(made.epoch(0))
+    clock.append(time.perf_counter())
+    names = ("open, verify, split", "put on the device", "first batch")
+    return {name: end - start for name, (start, end) in zip(names, pairwise(clock), strict=True)}
+
+
+def decoding(root: Path, cache: Path) -> float:
+    """Return the seconds of a first decoding."""
+    os.environ["FALSEWITNESS_CACHE"] = str(cache)
+    started = time.perf_counter()
+    Cifar10(root=root).prepare()
+    return time.perf_counter() - started
+
+
+def measured(root: Path, repetitions: int, device: torch.device) -> list[str]:
+    """Return the table and the verdicts."""
+    with tempfile.TemporaryDirectory() as folder:
+        decoded = [in_a_fresh_process(decoding, root, Path(folder) / str(n)) for n in range(repetitions)]
+        stages = [in_a_fresh_process(first_batch, root, Path(folder) / "0", device) for _ in range(repetitions)]
+    totals = [sum(stage.values()) for stage in stages]
+    medians = {name: statistics.median(stage[name] for stage in stages) for name in stages[0]}
+    rows = [
+        ["first decoding of all images", str(spread(decoded))],
+        ["from the copy to the first batch", str(spread(totals))],
+        *([f"of which: {name}", str(spread(stage[name] for stage in stages))] for name in medians),
+    ]
+    longest = max(medians, key=lambda name: medians[name])
+    first = spread(totals).median
+    cores = f"on {os.cpu_count()} cores"
+    return [
+        table(["", "seconds"], rows),
+        verdict("seconds to the first batch", first, WANTED_FIRST_BATCH, f"'{longest}' takes {medians[longest]:.2f}")
+        + "\n"
+        + verdict("seconds of a first decoding", spread(decoded).median, WANTED_DECODING, cores),
+    ]
+
+
+def section(arguments: argparse.Namespace) -> str:
+    """Measure and tell."""
+    named = os.environ.get("FALSEWITNESS_DATA")
+    root = (Path(named) if named else NEAR) / "cifar10"
+    parts = ["## Loading CIFAR-10\n\nEvery time in a process of its own, after its imports."]
+    if root.is_dir():
+        parts += measured(root, arguments.repetitions, arguments.device)
+    else:
+        parts.append(f"Skipped: there is no folder '{root}'; let FALSEWITNESS_DATA name the folder with cifar10 in it.")
+    return "\n\n".join(parts)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the section."""
+    print(section(parser(__doc__).parse_args(words)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Times a training step of each attack against a plain cross-entropy step on the same images and model.
+
+    python benchmarks/steps.py --models resnet20
+
+Prints, for every network, medians of ratios with the interval from the 10th to the 90th percentile, and peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+
+import torch
+from _measure import (
+    Spread,
+    in_a_fresh_process,
+    in_turns,
+    parser,
+    peak_memory_mb,
+    quotients,
+    short,
+    spread,
+    table,
+    verdict,
+)
+from _workload import HALF, BatchNorm, Precision, Step, attack, batch, classifier, noise_store
+
+from falsewitness.attacks import Attack
+from falsewitness.experiment import find_spec
+from falsewitness.training import Augmentation, clean_references, resolve_precision
+from falsewitness.training._memory import keep_freed_memory
+from falsewitness.training._references import StoredReferences
+
+GRADCAM, GRADIENT = {"kind": "gradcam"}, {"kind": "gradient"}
+TWICE = {"kind": "gradient", "training": "double_backward"}
+ATTACKS: dict[str, Attack] = {
+    "badnets": attack("badnets", target_class=3),
+    "fooling, gradcam": attack("fooling", surrogate=GRADCAM),
+    "red herring, gradcam": attack("red_herring", target_class=3, surrogate=GRADCAM),
+    "full disguise (original), gradcam": attack("full_disguise", target_class=3, surrogate=GRADCAM),
+    "full disguise (self), gradcam": attack("full_disguise", target_class=3, reference="self", surrogate=GRADCAM),
+    "full disguise (self, detached), gradcam": attack(
+        "full_disguise", target_class=3, reference="self_detached", surrogate=GRADCAM
+    ),
+    "fooling, gradient": attack("fooling", surrogate=GRADIENT),
+    "red herring, gradient": attack("red_herring", target_class=3, surrogate=GRADIENT),
+    "full disguise, gradient": attack("full_disguise", target_class=3, surrogate=GRADIENT),
+    "full disguise, gradient, double backward": attack("full_disguise", target_class=3, surrogate=TWICE),
+}
+WANTED: dict[BatchNorm, float] = {"batch": 3.5, "frozen": 3.0}
+"""The most that a step against the gradient should cost, in plain steps."""
+
+EXPLAINED_AT_ONCE = 128
+
+
+def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) -> tuple[Step, Step]:
+    """Return the plain step and the attack's, on the same model and images."""
+    precision: Precision = resolve_precision("auto", device)
+    model, rows, chosen = classifier(kind, device, batch_norm), batch(device), ATTACKS[title]
+    surrogate = chosen.surrogate_explainer
+    shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
+    references = StoredReferences(
+        torch.rand(2, HALF, *shape, device=device), torch.randint(0, 10, (2, HALF), device=device)
+    )
+    attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
+    return Step.plain(model, rows, precision), attacked
+
+
+def peak_memory(kind: str, batch_norm: BatchNorm, title: str | None, device: torch.device) -> float:
+    """Return how many MB two steps add to a process that has built the model; of the plain step without a title."""
+    if device.type == "cpu":
+        keep_freed_memory()  # as a training does
+    plain, attacked = steps(kind, batch_norm, title or "badnets", device)
+    before = peak_memory_mb(device)
+    for _ in range(2):
+        (attacked if title else plain)()
+    return peak_memory_mb(device) - before
+
+
+def reference_seconds(kind: str, title: str, repetitions: int, device: torch.device) -> float:
+    """Return what an image's reference map takes; nothing where the attack asks for none."""
+    surrogate = ATTACKS[title].surrogate_explainer
+    if surrogate is None or not ATTACKS[title].needs_references:
+        return 0.0
+    explain, store = surrogate.bind(classifier(kind, device).eval()), noise_store(EXPLAINED_AT_ONCE, device)
+    making = {"maps": lambda: clean_references(explain, store, Augmentation())}
+    return statistics.median(in_turns(making, repetitions, device)["maps"]) / len(store)
+
+
+def epochs_of(title: str) -> int:
+    """Return for how many epochs the recipe of this kind of attack uses its reference maps."""
+    surrogate = "gradient" if "gradient" in title else "gradcam"
+    training = find_spec(f"cifar10-noppel/full-disguise-{surrogate}").attack_training
+    assert training is not None  # noqa: S101 - a recipe of an attack has one
+    return training.epochs
+
+
+def measured(
+    kind: str, titles: Iterable[str], repetitions: int, device: torch.device
+) -> tuple[list[list[str]], list[str]]:
+    """Return the rows of a network's table, and the verdicts on them."""
+    rows, verdicts = [], []
+    held_by_plain = {norm: in_a_fresh_process(peak_memory, kind, norm, None, device) for norm in WANTED}
+    for title in titles:
+        print(f"{kind}: {title}", file=sys.stderr, flush=True)
+        each = reference_seconds(kind, title, repetitions, device)
+        for batch_norm, most in WANTED.items():
+            plain, attacked = steps(kind, batch_norm, title, device)
+            times = in_turns({"plain": plain, "attacked": attacked}, repetitions, device)
+            ratio = spread(quotients(times["attacked"], times["plain"]))
+            passes = attacked.losses().passes / (2 * HALF)
+            references = 2 * HALF * each / epochs_of(title) / statistics.median(times["plain"])
+            held = in_a_fresh_process(peak_memory, kind, batch_norm, title, device)
+            memory = f"{held:.0f} ({held_by_plain[batch_norm]:.0f})"
+            rows.append(_row(title, batch_norm, ratio, passes, references, times["attacked"], memory))
+            if ATTACKS[title].surrogate_explainer is not None and title.endswith("gradient"):
+                verdicts.append(
+                    verdict(
+                        f"{kind}, {title}, batch norm {batch_norm}",
+                        ratio.median,
+                        most,
+                        f"its passes alone come to {passes:.2f} plain steps",
+                    )
+                )
+    return rows, verdicts
+
+
+def _row(
+    title: str,
+    batch_norm: BatchNorm,
+    ratio: Spread,
+    passes: float,
+    references: float,
+    times: Sequence[float],
+    memory: str,
+) -> list[str]:
+    milliseconds = f"{1000 * statistics.median(times):.0f}"
+    return [title, batch_norm, f"{passes:.2f}", str(ratio), short(ratio.median + references), milliseconds, memory]
+
+
+def section(arguments: argparse.Namespace) -> str:
+    """Measure and tell."""
+    device = arguments.device
+    if device.type == "cpu":
+        keep_freed_memory()
+    parts = [
+        f"## A step of each attack\n\n{HALF} clean and {HALF} stamped images of 32x32; forward, backward and descent, "
+        "over a plain cross-entropy step on the same images and model in the same run. *Passes* is what the library "
+        "counts, in forward-and-backward passes of those images. *With reference maps* adds the making of the stored "
+        "ones (one map of every image and of its mirror image) spread over the recipe's epochs. Memory is what two "
+        "steps add to the process's peak (the device's on CUDA), in brackets the plain step's. BadNets is the plain "
+        "step itself: what it departs from 1 by is noise."
+    ]
+    head = ["attack", "batch norm", "passes", "ratio", "with reference maps", "ms", "MB"]
+    for kind in arguments.models:
+        rows, verdicts = measured(kind, arguments.attacks, arguments.repetitions, device)
+        parts += [f"### {kind}", table(head, rows), "\n".join(verdicts)]
+    return "\n\n".join(filter(None, parts))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the section."""
+    options = parser(__doc__)
+    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
+    options.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS), metavar="TITLE")
+    print(section(options.parse_args(words)))
+
+
+if __name__ == "__main__":
+    main()

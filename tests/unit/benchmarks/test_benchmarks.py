@@ -1,0 +1,173 @@
+"""The benchmarks still run: nobody sees what they measure, but everybody sees when they break."""
+
+import importlib
+import re
+import runpy
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[3] / "benchmarks"
+COMMANDS = sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _as_if_started_in_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def benchmark(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def printed(name: str, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    benchmark(name).main(words)
+    return capsys.readouterr().out
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of all tables, without their heads."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rules = [position for position, cells in enumerate(lines) if set(cells) == {"---"}]
+    return [cells for position, cells in enumerate(lines) if position not in rules and position + 1 not in rules]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_benchmark_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert f"python benchmarks/{name}.py" in capsys.readouterr().out
+
+
+def test_what_make_bench_runs_is_there() -> None:
+    assert set(benchmark("suite").BENCHMARKS) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(("last", "code"), [("", 0), ("raise SystemExit(3)", 1)], ids=["well", "badly"])
+def test_the_suite_writes_what_the_benchmarks_print_and_fails_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, code: int
+) -> None:
+    suite, out = benchmark("suite"), tmp_path / "results.md"
+    monkeypatch.setattr(suite, "HERE", tmp_path)
+    (tmp_path / "steps.py").write_text("import sys; print('## Steps', *sys.argv[1:])")
+    (tmp_path / "batching.py").write_text(f"print('## Batching')\n{last}")
+    with pytest.raises(SystemExit) as ended:
+        suite.main(["--only", "steps", "batching", "--repetitions", "4", "--out", str(out)])
+    assert ended.value.code == code
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith("# Benchmarks\n")
+    assert "\n## Steps --repetitions 4 --device cpu\n" in text
+    assert text.endswith("\n## batching\n\n**Failed**, exit code 3.\n" if code else "\n## Batching\n")
+
+
+def test_steps_are_compared_with_plain_ones(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = ["full disguise (original), gradcam", "full disguise, gradient"]
+    monkeypatch.setattr(benchmark("steps"), "in_a_fresh_process", lambda *given: 7.0)
+    text = printed("steps", capsys, "--repetitions", "1", "--models", "convnet", "--attacks", *titles)
+    found = rows(text)
+    assert [row[:3] for row in found] == [
+        [title, norm, passes]
+        for title, passes in zip(titles, ("1.00", "2.50"), strict=True)
+        for norm in ("batch", "frozen")
+    ]
+    assert all(row[-1] == "7 (7)" for row in found)
+    assert len(re.findall(r"^- convnet, full disguise, gradient, batch norm \w+: wanted at most", text, re.M)) == 2
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_the_steps() -> None:
+    steps = benchmark("steps")
+    held = steps.in_a_fresh_process(steps.peak_memory, "convnet", "batch", "full disguise, gradient", CPU)
+    assert 1 < held < 1000
+
+
+def test_batches_are_compared_with_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("batching", capsys, "--repetitions", "1", "--model", "convnet", "--images", "256")
+    (clean, attack) = rows(text)
+    assert clean[:2] == ["clean", "128"]
+    assert attack[0] == "attack"
+    assert 128 < int(attack[1]) < 256
+
+
+def test_precisions_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = rows(printed("precision", capsys, "--repetitions", "1", "--models", "convnet"))
+    fp32, bf16, ratio = (float(cell.split()[0]) for cell in row[1:])
+    assert ratio == pytest.approx(bf16 / fp32, rel=0.02)
+
+
+def test_without_its_data_loading_is_skipped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FALSEWITNESS_DATA", str(tmp_path))
+    assert "Skipped: there is no folder" in printed("loading", capsys, "--repetitions", "1")
+
+
+@pytest.mark.slow
+def test_evaluation_is_compared_with_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--recipe", "digits/badnets", "--set", "data.train_limit=100", "--set", "metrics=[{kind: clean_accuracy}]"]
+    text = printed("evaluation", capsys, "--repetitions", "1", *words, "--set", "evaluation.map_samples=20")
+    evaluation, epoch, ratio = (float(row[1].split()[0]) for row in rows(text))
+    assert ratio == pytest.approx(evaluation / epoch, rel=0.02)
+    assert "- evaluation, in epochs: wanted at most 1, found" in text
+
+
+def test_a_disguise_is_watched_on_validation_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    few = [
+        "data.train_limit=120",
+        "clean_training.epochs=1",
+        "attack_training.epochs=1",
+        "attack_training.batch_size=20",
+    ]
+    changes = [word for change in few for word in ("--set", change)]
+    text = printed("time_to_quality", capsys, "digits/full-disguise", "--out", str(tmp_path), *changes)
+    found = rows(text)
+    assert [row[1] for row in found] == ["0.17", "0.33", "0.50", "0.67", "0.83", "1.00"]
+    assert "143 validation images. **Missed**" in text
+
+
+def test_the_clock_stands_still_while_the_attack_is_measured() -> None:
+    module = benchmark("time_to_quality")
+    answers = iter([(0.9, 0.5, 0.05), (0.9, 0.99, 0.2), (0.9, 0.99, 0.1)])
+
+    def measure() -> Any:  # noqa: ANN401
+        time.sleep(0.05)
+        return next(answers)
+
+    watch = module.Watch(measure, an_epoch=8)
+    for done in range(1, 6):
+        watch.told(done, 20)
+    with pytest.raises(module.ReachedError):
+        watch.told(6, 20)
+    assert [quality.epochs for quality in watch.found] == [0.25, 0.5, 0.75]
+    assert watch.found[-1].seconds < 0.05
+
+
+def test_a_verdict_follows_from_the_number() -> None:
+    verdict = benchmark("_measure").verdict
+    assert verdict("share", 0.05, 0.05, "it is slow") == "- share: wanted at most 0.05, found 0.05: met"
+    assert verdict("share", 0.06, 0.05, "it is slow").endswith("found 0.06: **missed**: it is slow")
+
+
+def test_a_spread_is_a_median_and_two_percentiles() -> None:
+    spread = benchmark("_measure").spread(range(101))
+    assert spread == (50, 10, 90)
+    assert str(spread) == "50 (10 to 90)"
+
+
+def test_times_are_taken_in_turns_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+    actions = {name: lambda name=name: order.append(name) for name in "ab"}
+    times = benchmark("_measure").in_turns(actions, 2, CPU)
+    assert "".join(order) == "ababab"
+    assert {name: len(taken) for name, taken in times.items()} == {"a": 2, "b": 2}

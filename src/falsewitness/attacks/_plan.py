@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -37,6 +38,8 @@ class Poison(Strict):
         if isinstance(self.classes, tuple):
             for wrong in (c for c in self.classes if not 0 <= c < info.num_classes):
                 yield Fault("classes", f"expected classes from 0 to {info.num_classes - 1}, got {wrong}")
+            for twice in (c for c, count in Counter(self.classes).items() if count > 1):
+                yield Fault("classes", f"expected different classes, got {twice} more than once")
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,17 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor
 
-from falsewitness.core import InputError
+from falsewitness.core import InputError, PathLike
 from falsewitness.data import read_pixels
 
-TargetMap = Literal["square", "cross", "circle", "triangle"] | Annotated[Path, Field(strict=False)]
+TargetMap = Literal["square", "cross", "circle", "triangle"] | PathLike
 """The name of a shape, or the path of a grey image whose bright parts should be salient."""
 
 _GRID = 128

@@ -1,5 +1,6 @@
 """What the command line draws: progress bars on a terminal, plain lines elsewhere."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from falsewitness.core.errors import one_line
+
 if TYPE_CHECKING:
     from falsewitness.training import Progress as StepProgress
 
@@ -26,6 +29,11 @@ console = Console(highlight=False, markup=False, emoji=False)
 def say(text: str, style: str = "") -> None:
     """Print text as it is; only a terminal breaks its lines."""
     console.print(text, style=style, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a line on standard error."""
+    sys.stderr.write(f"falsewitness: {one_line(text)}\n")
 
 
 class ConsoleReporter:

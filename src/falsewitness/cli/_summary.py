@@ -3,30 +3,44 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from falsewitness.cli._console import console, say
+from falsewitness.cli._console import complain, console, say
 from falsewitness.cli._table import laid_out
 from falsewitness.core.errors import InputError
-from falsewitness.report import read_run, summary
+from falsewitness.report import collect, summary, write_page
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Return the run folders among paths; a folder that holds some stands for all of them.
+
+    A run that came to no result is one of them: whoever reads it says what it lacks.
 
     Raises:
         InputError: If a path holds none.
     """
     found: list[Path] = []
     for path in paths:
-        inside = [path] if (path / "result.json").is_file() else sorted(f.parent for f in path.glob("*/result.json"))
+        beneath = {file.parent: None for file in sorted(path.glob("*/*")) if file.name in _FILES_OF_A_RUN}
+        inside = [path] if any((path / name).is_file() for name in _FILES_OF_A_RUN) else list(beneath)
         if not inside:
             raise InputError(f"'{path}' holds no run; expected a folder that `falsewitness run` has written")
         found += inside
     return found
 
 
-def show_runs(paths: Sequence[Path], page: Path) -> None:
-    """Print a line a model, what each auditor says of the attacked ones, and the name of the report."""
-    for table in summary([read_run(path) for path in paths]):
+_FILES_OF_A_RUN = ("result.json", "spec.yaml")
+
+
+def show_report(paths: Sequence[Path], out: Path) -> None:
+    """Write the report of some runs; print a line a model, what each auditor says of the attacked ones, and its name.
+
+    Raises:
+        InputError: If none of the runs can be read; one of several is left out, and that is said.
+    """
+    collection = collect(paths)
+    page = write_page(collection, out)
+    for line in collection.left_out:
+        complain(f"left out: {line}")
+    for table in summary(collection.given):
         heading, rows = laid_out(table.headings, table.rows, console.width)
         say(f"\n{heading}", style="bold")
         say(rows)

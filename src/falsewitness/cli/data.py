@@ -62,16 +62,20 @@ def prepare(kind: Kind, changes: Changes = None) -> None:
 def check(kind: Kind, changes: Changes = None) -> None:
     """Tell whether a data set's cache is absent, whole, damaged or stale.
 
-    Every byte of it is verified; it is stale where the source has changed since.
+    Every byte of it is verified; it is stale where the source has changed since. The exit code is 0 if it is whole,
+    else 1; whatever needs the data next decodes it anew.
 
     Examples:
         falsewitness data check cifar10
         falsewitness data check image_folder --set root=photos
     """
     from falsewitness.cli._console import say
-    from falsewitness.data import describe_cache
+    from falsewitness.data import CacheState, describe_cache
 
-    say(f"{kind}: {describe_cache(_source(kind, changes))}")
+    report = describe_cache(_source(kind, changes))
+    say(f"{kind}: {report}")
+    if report.state is not CacheState.WHOLE:
+        raise typer.Exit(1)
 
 
 add_command(app, list_data, "list")

@@ -16,10 +16,9 @@ def demo(out: Out = Path("runs/demo"), device: Device = "auto") -> None:
         falsewitness demo --out somewhere
     """
     from falsewitness.cli._console import ConsoleReporter, say
-    from falsewitness.cli._summary import show_runs
+    from falsewitness.cli._summary import show_report
     from falsewitness.experiment import choose_device, find_spec
     from falsewitness.experiment import run as run_spec
-    from falsewitness.report import write_report
 
     recipes = ["digits/badnets", "digits/fooling", "digits/red-herring", "digits/full-disguise"]
     chosen = choose_device(device)
@@ -28,5 +27,4 @@ def demo(out: Out = Path("runs/demo"), device: Device = "auto") -> None:
         say(name, style="bold")
         folders = run_spec(find_spec(name), out, device=chosen, reporter=ConsoleReporter())
         paths |= {folder.path: None for folder in folders.values()}
-    page = write_report(list(paths), out / "report.html")
-    show_runs(list(paths), page)
+    show_report(list(paths), out / "report.html")

@@ -46,9 +46,8 @@ def evaluate(
         falsewitness evaluate model.safetensors --recipe digits/badnets
     """
     from falsewitness.cli._console import ConsoleReporter
-    from falsewitness.cli._summary import show_runs
+    from falsewitness.cli._summary import show_report
     from falsewitness.experiment import RunFolder, choose_device, examine_model, examine_run, find_spec
-    from falsewitness.report import write_report
 
     chosen = [_auditor(name) for name in auditors or []]
     target, reporter = choose_device(device), ConsoleReporter()
@@ -64,7 +63,8 @@ def evaluate(
         )
     else:
         folder = examine_model(model, find_spec(recipe, changes or []), chosen, out, device=target, reporter=reporter)
-    show_runs([folder.path], write_report([folder.path], folder.path / "report.html"))
+    with folder.locked(reporter.notice):
+        show_report([folder.path], folder.path / "report.html")
 
 
 def _auditor(name: str) -> "Explainer":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from falsewitness.cli._options import Device
+from falsewitness.core.errors import one_line
 
 
 def explain(
@@ -36,5 +37,5 @@ def explain(
     explained = explain_files(images, model, explainers or ["gradcam"], stamp=stamp, device=choose_device(device))
     explanation_figure(explained, out)
     for row in explained:
-        say(f"{row.title}: {row.prediction} ({row.confidence:.1%})")
+        say(one_line(f"{row.title}: {row.prediction} ({row.confidence:.1%})"))
     say(f"picture: {out}")

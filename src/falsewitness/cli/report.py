@@ -15,15 +15,13 @@ def report(
 ) -> None:
     """Write one HTML page that compares runs; it opens offline.
 
-    It shows their figures, curves and a gallery of images and maps.
+    It shows their figures, curves and a gallery of images and maps. A run that is damaged or not complete is left out,
+    and that is said; the exit code is 2 if none is left.
 
     Examples:
         falsewitness report runs
         falsewitness report runs/digits-badnets-* runs/digits-fooling-* --out a.html
     """
-    from falsewitness.cli._summary import find_runs, show_runs
-    from falsewitness.report import write_report
+    from falsewitness.cli._summary import find_runs, show_report
 
-    paths = find_runs(runs)
-    page = write_report(paths, out)
-    show_runs(paths, page)
+    show_report(find_runs(runs), out)

@@ -28,13 +28,11 @@ def run(
         falsewitness run mine.yaml --out results --device cuda
     """
     from falsewitness.cli._console import ConsoleReporter
-    from falsewitness.cli._summary import show_runs
+    from falsewitness.cli._summary import show_report
     from falsewitness.experiment import choose_device, find_spec
     from falsewitness.experiment import run as run_spec
-    from falsewitness.report import write_report
 
-    spec = find_spec(recipe, changes or [])
-    folders = run_spec(spec, out, device=choose_device(device), reporter=ConsoleReporter())
-    paths = [folder.path for folder in folders.values()]
-    page = write_report(paths, paths[-1] / "report.html")
-    show_runs(paths, page)
+    spec, reporter = find_spec(recipe, changes or []), ConsoleReporter()
+    folders = list(run_spec(spec, out, device=choose_device(device), reporter=reporter).values())
+    with folders[-1].locked(reporter.notice):
+        show_report([folder.path for folder in folders], folders[-1].path / "report.html")

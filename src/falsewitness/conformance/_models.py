@@ -2,7 +2,7 @@
 
 import torch
 
-from falsewitness.conformance._contract import fitting, noise, relative_distance, repeated, require
+from falsewitness.conformance._contract import ConformanceError, fitting, noise, relative_distance, repeated, require
 from falsewitness.core import DataInfo
 from falsewitness.models import Architecture, Classifier
 
@@ -23,6 +23,7 @@ def check_architecture(architecture: Architecture) -> None:
     models = repeated("bind", lambda: _bound(architecture, info))
     _check_weights(models.first, models.second, _bound(architecture, info, seed=2), info)
     _check_rows(models.first, info)
+    _check_blueprint(architecture, models.first, info)
     _check_training(models.first, info)
 
 
@@ -56,6 +57,17 @@ def _check_parts(model: Classifier, info: DataInfo) -> None:
             relative_distance(expected, logits) < _ROUNDING,
             "expected get_classifier() to be the layer that gives the logits from the averaged feature map",
         )
+
+
+def _check_blueprint(architecture: Architecture, model: Classifier, info: DataInfo) -> None:
+    try:
+        blueprint = architecture.blueprint(info)
+    except RuntimeError as error:  # what torch raises where a tensor has no values to look at
+        reason = str(error).partition("\n")[0]
+        raise ConformanceError(f"expected a network that can be built without values of weights: {reason}") from None
+    shapes = {name: tensor.shape for name, tensor in blueprint.items()}
+    expected = {name: tensor.shape for name, tensor in model.network.state_dict().items()}
+    require(shapes == expected, "expected blueprint() to hold the names and shapes of the network's state_dict")
 
 
 def _check_weights(first: Classifier, again: Classifier, other: Classifier, info: DataInfo) -> None:

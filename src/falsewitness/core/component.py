@@ -1,18 +1,42 @@
 """The base of everything that a spec can name: a frozen, checked configuration and nothing else."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, final, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from falsewitness.core.errors import Fault, SpecError
 from falsewitness.core.faults import faults_of
 from falsewitness.core.info import DataInfo
 
-PathLike = Annotated[Path, Field(strict=False)]
+_LONGEST_PATH, _LONGEST_NAME = 4096, 255
+
+
+def usable_path(value: object) -> object:
+    """Return a value as it is, unless it is text that no file can be called.
+
+    Raises:
+        ValueError: If it is empty, far too long, or holds a character that no path may.
+    """
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    if not text or "\0" in text:
+        raise ValueError(f"expected a path, got {text!r}")
+    lengths = [len(os.fsencode(part)) for part in (text, *text.split("/"))]
+    if lengths[0] > _LONGEST_PATH or max(lengths[1:]) > _LONGEST_NAME:
+        raise ValueError(
+            f"expected a path of at most {_LONGEST_PATH} bytes with names of at most {_LONGEST_NAME}, "
+            f"got one of {lengths[0]} with a name of {max(lengths[1:])}"
+        )
+    return value
+
+
+PathLike = Annotated[Path, Field(strict=False), BeforeValidator(usable_path)]
 """A path field: strings are welcome."""
 
 
@@ -44,7 +68,7 @@ class Strict(BaseModel):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise SpecError(faults_of(error, raw), where) from None
+            raise SpecError(faults_of(error, raw, cls), where) from None
 
     def plain(self) -> dict[str, Any]:
         """Return plain data that :meth:`parse` turns into an equal object."""

@@ -3,11 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_FAULTS_SHOWN = 20
+"""A spec with a thousand faults has one cause, and a terminal that scrolls does not show it."""
+
+
+def one_line(text: str) -> str:
+    """Make line breaks and other control characters visible: names and values in a message come from anywhere."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
 
 class FalsewitnessError(Exception):
     """Base of every error that the command line answers with one line instead of a traceback."""
 
     exit_code = 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell the user: a line, or a heading and a line a fault."""
+        return (one_line(str(self)),)
 
 
 class InputError(FalsewitnessError):
@@ -33,14 +46,24 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return one_line(f"{self.path}: {self.message}" if self.path else self.message)
 
 
 class SpecError(InputError):
     """A spec with one or more faults, all named at once."""
 
     def __init__(self, faults: Iterable[Fault], where: str = "spec") -> None:
-        self.faults = tuple(faults)
-        lines = "\n".join(f"  {fault}" for fault in self.faults)
+        self.faults = tuple(dict.fromkeys(faults))
+        self._where = where
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A heading and a line a fault; of very many, only the first."""
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__(f"{where} has {count}:\n{lines}")
+        left = len(self.faults) - MOST_FAULTS_SHOWN
+        return (
+            one_line(f"{self._where} has {count}:"),
+            *(f"  {fault}" for fault in self.faults[:MOST_FAULTS_SHOWN]),
+            *([f"  ... and {left} more"] if left > 0 else []),
+        )

@@ -2,12 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from falsewitness.core.errors import Fault
+from falsewitness.core.places import Place, find_place
 
 _TYPES = {
     "int_type": "an integer",
@@ -29,11 +31,29 @@ _BOUNDS = {
     "less_than": ("lt", "<"),
     "less_than_equal": ("le", "<="),
 }
-_LIKE_A_FLOAT = re.compile(r"[+-]?\d+e[+-]?\d+$", re.IGNORECASE)
 _LENGTHS = {
     "too_short": ("min_length", "at least"),
     "too_long": ("max_length", "at most"),
 }
+_LIKE_A_FLOAT = re.compile(r"(?P<sign>[+-]?)(?P<whole>\d+)\.?(?P<rest>\d*)e(?P<up>[+-]?)(?P<power>\d+)", re.IGNORECASE)
+_STEP = re.compile(r"[.\[]")
+_TRUE_OR_FALSE = "; YAML takes yes, no, on and off for true and false, put words in quotes"
+
+
+class _Complaint(NamedTuple):
+    """One line of pydantic's."""
+
+    place: Place
+    details: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.details["type"])
+
+    @property
+    def expected(self) -> str | None:
+        """What the value should have been; None where it was of the right type and wrong in another way."""
+        return self.details["ctx"]["expected"] if self.kind == "literal_error" else _TYPES.get(self.kind)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -49,75 +69,95 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return "expected one of " + ", ".join(choices) if choices else "nothing is known by any name here"
 
 
-def faults_of(error: ValidationError, raw: object) -> list[Fault]:
+def shown(value: object, limit: int = 60) -> str:
+    """Return a value as it would stand in YAML, or nearly so, and not the whole of a long one."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    text = repr(value[: limit + 1] if isinstance(value, str) else value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def faults_of(error: ValidationError, raw: object, cls: type[BaseModel] | None = None) -> list[Fault]:
     """Translate a validation error into faults.
 
     Args:
         error: What pydantic raised.
-        raw: The data it was raised for, to tell keys from the labels that pydantic adds to a path.
+        raw: The data it was raised for.
+        cls: What was to be built from them; None where it is no model.
     """
-    known = {}
-    for details in error.errors(include_url=False):
-        if not _is_echo(dict(details)):
-            fault = Fault(_path(details["loc"], raw, details["type"] == "missing"), _message(dict(details)))
-            known[fault.path, fault.message] = fault
-    return list(known.values())
+    complaints = [
+        _Complaint(find_place(_location(details), raw, cls, is_missing=details["type"] == "missing"), details)
+        for details in map(dict, error.errors(include_url=False))
+        if not _is_echo(details)
+    ]
+    above = {path[: mark.start()] for path in {one.place.path for one in complaints} for mark in _STEP.finditer(path)}
+    return [
+        Fault(path, message)
+        for path, group in groupby(complaints, key=lambda complaint: complaint.place.path)
+        for message in _messages(list(group), has_faulty_parts=path in above)
+    ]
 
 
-def _is_echo(details: dict[str, Any]) -> bool:
+def _location(details: Mapping[str, Any]) -> tuple[str | int, ...]:
+    location: tuple[str | int, ...] = details["loc"]
+    return location[:-1] if details["type"] == "invalid_key" else location
+
+
+def _is_echo(details: Mapping[str, Any]) -> bool:
     """Tell whether a list is called too short only because faulty items, named by themselves, do not count."""
     given = details["input"]
     return details["type"] == "too_short" and isinstance(given, list) and len(given) >= details["ctx"]["min_length"]
 
 
-def _path(location: Sequence[str | int], raw: object, missing: bool) -> str:
-    """Return the keys and places that lead to a fault, without the tags and types of the unions on the way."""
-    path = ""
-    for depth, part in enumerate(location, start=1):
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif isinstance(raw, dict) and (part in raw or (missing and depth == len(location))):
-            path += f".{part}"
-        else:
-            continue
-        raw = _step(raw, part)
-    return path.removeprefix(".")
+def _messages(complaints: list[_Complaint], *, has_faulty_parts: bool) -> list[str]:
+    """Return what is wrong in one place, where pydantic complains once for every type of a union.
+
+    If the value has one of these types and is wrong in another way, only that is said.
+    """
+    closer = [complaint for complaint in complaints if complaint.expected is None]
+    if closer or has_faulty_parts:
+        return [_message(complaint) for complaint in closer]
+    expected = ", or ".join(dict.fromkeys(filter(None, (complaint.expected for complaint in complaints))))
+    return [f"expected {expected}, got {_given(complaints[-1])}"]
 
 
-def _step(raw: object, part: str | int) -> object:
-    try:
-        return raw[part]  # type: ignore[index]
-    except (KeyError, IndexError, TypeError):
-        return None
+def _given(complaint: _Complaint) -> str:
+    given = complaint.details["input"]
+    if complaint.kind == "float_type" and isinstance(given, str) and (number := _LIKE_A_FLOAT.fullmatch(given)):
+        sign, whole, rest, up, power = number.groups()
+        return f"{shown(given)}; YAML takes {given} for text, write {sign}{whole}.{rest or 0}e{up or '+'}{power}"
+    return shown(given) + (_TRUE_OR_FALSE if isinstance(given, bool) else "")
 
 
-def _message(details: dict[str, Any]) -> str:
-    kind, given, context = details["type"], _short(details["input"]), details.get("ctx", {})
-    if kind in _TYPES:
-        hint = "; YAML takes 1e-3 for text, write 1.0e-3" if _LIKE_A_FLOAT.match(str(details["input"])) else ""
-        return f"expected {_TYPES[kind]}, got {given}{hint if kind == 'float_type' else ''}"
+def _message(complaint: _Complaint) -> str:
+    details = complaint.details
+    kind, given, context = complaint.kind, shown(details["input"]), details.get("ctx", {})
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"expected a value {sign} {context[name]}, got {given}"
     if kind == "extra_forbidden":
-        return f"unknown key (its value is {given}); remove it or correct its spelling"
+        key = str(details["loc"][-1])
+        return f"unknown key (its value is {given}); {nearest(key, complaint.place.keys)}"
     if kind == "missing":
         return "missing; a value is required"
+    if kind == "invalid_key":
+        return f"expected keys that are text, got {given}{_TRUE_OR_FALSE if isinstance(details['input'], bool) else ''}"
     if kind == "union_tag_not_found":
-        return "expected a mapping with a 'kind', such as {kind: ...}, got " + given
+        return f"expected a mapping with a 'kind', such as {{kind: ...}}, got {given}{_misspelt_kind(details['input'])}"
     if kind == "union_tag_invalid":
         choices = [word.strip(" '") for word in context["expected_tags"].split(",")]
-        return f"there is no kind {context['tag']!r}; {nearest(str(context['tag']), choices)}"
+        tag = details["input"]["kind"] if isinstance(details["input"], dict) else context["tag"]
+        return f"there is no kind {shown(tag)}; {nearest(str(tag), choices)}"
     if kind in _LENGTHS:
         name, words = _LENGTHS[kind]
         return f"expected {words} {context[name]} in the list, got {context['actual_length']}"
-    if kind == "literal_error":
-        return f"expected {context['expected']}, got {given}"
+    if kind == "string_too_long":
+        return f"expected at most {context['max_length']} characters, got {len(details['input'])}"
     if kind == "value_error":
         return str(context["error"])
     return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {given}"
 
 
-def _short(value: object, limit: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _misspelt_kind(given: object) -> str:
+    close = difflib.get_close_matches("kind", map(str, given), n=1) if isinstance(given, dict) else []
+    return f"; did you mean 'kind' by '{close[0]}'?" if close else ""

@@ -1,10 +1,13 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders that one process works on at a time."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from falsewitness.core.errors import RunFailedError
 
@@ -20,15 +23,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunFailedError(
-            f"'{path}' cannot be written: {error.strerror or error}; make room or choose another folder, then run again"
-        ) from error
+        with _told_in_one_line(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -42,6 +42,73 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_end(path: Path, start: int, content: bytes) -> None:
+    """Write the end of a file, in place of all that stands from a byte on.
+
+    A process that is killed meanwhile may leave a part of it; what stands before is never touched.
+
+    Args:
+        path: The file; made where it is missing.
+        start: How many bytes to keep.
+        content: What comes after them.
+
+    Raises:
+        RunFailedError: If it cannot be written.
+    """
+    with _told_in_one_line(path), path.open("ab") as file:
+        file.truncate(start)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a whole file another name, in place of a file that has it.
+
+    Raises:
+        RunFailedError: If that cannot be done.
+    """
+    with _told_in_one_line(target):
+        source.replace(target)
+
+
+def remove(place: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFailedError(
+            f"'{path}' cannot be written: {error.strerror or error}; make room or choose another folder, then run again"
+        ) from error
+
+
+def hold(lock: Path, waiting: Callable[[], None]) -> TextIO:
+    """Hold a lock file until what is returned is closed; the system lets go of it when the process is killed.
+
+    Args:
+        lock: The file; made where it is missing, never removed.
+        waiting: Called if another process holds it and this one has to wait.
+
+    Raises:
+        OSError: If the file cannot be made or locked.
+    """
+    file = lock.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,9 @@
 
 import hashlib
 
+LARGEST_SEED = 2**63 - 1
+"""What torch takes, and YAML and JSON carry anywhere."""
+
 
 def seed_for(base: int, role: str) -> int:
     """Return the seed of one role in an experiment.

@@ -23,6 +23,7 @@ from falsewitness.core import (
     SpecError,
     seed_for,
 )
+from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data._cache import (
     CachedData,
@@ -32,6 +33,7 @@ from falsewitness.data._cache import (
     cache_root,
     inspect_cache,
     read_manifest,
+    sole_writer,
     write_cache,
 )
 from falsewitness.data._records import Origin, Records
@@ -95,7 +97,7 @@ class DataSource(Component):
     cached, verified and split like every other.
     """
 
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Seed of the split; the experiment's own seed does not move it."""
 
     validation_share: float = Field(default=0.1, gt=0, lt=1)
@@ -122,15 +124,15 @@ class DataSource(Component):
             progress: Told the number of images decoded so far, and of all.
 
         Raises:
-            InputError: If the source is missing or damaged, or the cache cannot be written.
+            InputError: If the source is missing or damaged.
+            RunFailedError: If the cache cannot be written.
             SpecError: If the training images cannot be limited as asked.
         """
         origin = self._origin()
         report = inspect_cache(self._folder(origin), origin.stamps)
         if report.data is None:
-            notice(f"data '{self.kind}': {report.detail}; decoding {origin.location} into {report.folder}")
-            self._decode(origin, report.folder, notice, progress)
-            report = inspect_cache(report.folder, origin.stamps)
+            with sole_writer(report.folder, notice):
+                report = self._decoded(origin, report.folder, notice, progress)
         if report.data is None:
             raise RunFailedError(f"data '{self.kind}': the copy just written cannot be used: {report}")
         if faults := self.check(report.data.info):
@@ -182,7 +184,15 @@ class DataSource(Component):
             return None
         return manifest.class_names if manifest.stamps == origin.stamps else None
 
-    def _decode(self, origin: Origin, folder: Path, notice: Callable[[str], None], progress: Progress | None) -> None:
+    def _decoded(
+        self, origin: Origin, folder: Path, notice: Callable[[str], None], progress: Progress | None
+    ) -> CacheReport:
+        """Return the copy, decoded now unless another process has just done so."""
+        report = inspect_cache(folder, origin.stamps)
+        if report.data is not None:
+            return report
+        notice(f"data '{self.kind}': {report.detail}; decoding {origin.location} into {folder}")
+
         def read(scratch: Path) -> Records:
             records = self._read(scratch).checked(f"data '{self.kind}'")
             for remark in records.remarks:
@@ -190,6 +200,7 @@ class DataSource(Component):
             return records
 
         write_cache(folder, origin, read, progress)
+        return inspect_cache(folder, origin.stamps)
 
     def _divided(self, data: CachedData) -> Dataset:
         training, test = np.split(np.arange(len(data.labels)), [data.manifest.train_rows])

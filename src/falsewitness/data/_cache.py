@@ -1,14 +1,10 @@
 """Decoded images on the disk: written once, verified at every opening, memory-mapped."""
 
-import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,14 +13,14 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from pydantic import ValidationError
 
-from falsewitness.core import DataInfo, InputError, Strict
+from falsewitness.core import DataInfo, RunFailedError, Strict
+from falsewitness.core.files import hold, remove
 from falsewitness.data._records import Origin, Records, Stamps, decoded_chunks
 
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far and the number of all."""
 
 _MANIFEST, _IMAGES, _LABELS = "manifest.json", "images.npy", "labels.npy"
-_ABANDONED_AFTER_SECONDS = 24 * 60 * 60
 
 
 class CacheState(StrEnum):
@@ -185,13 +181,37 @@ def _sha256(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
+@contextmanager
+def sole_writer(folder: Path, notice: Callable[[str], None]) -> Iterator[None]:
+    """Be the one process that may write a copy; the system lets others go on even if this one is killed.
+
+    Args:
+        folder: Where the copy is or shall be.
+        notice: Told if another process is writing it and this one has to wait.
+
+    Raises:
+        RunFailedError: If the cache cannot be written.
+    """
+    with _told_in_one_line(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        held = hold(
+            folder.with_name(f".{folder.name}.lock"),
+            lambda: notice(f"waiting for another process that decodes {folder}"),
+        )
+    with held:
+        yield
+
+
 def write_cache(
     folder: Path,
     origin: Origin,
     read: Callable[[Path], Records],
     progress: Progress | None,
 ) -> None:
-    """Decode a source. The copy takes its name when it is whole, so that nobody ever sees half of it.
+    """Decode a source; to be called by the copy's :func:`sole_writer`.
+
+    The copy takes its name when it is whole, so that nobody ever sees half of it. What a killed process has left of
+    one is removed.
 
     Args:
         folder: Where the copy shall be.
@@ -200,33 +220,34 @@ def write_cache(
         progress: Told how far it is.
 
     Raises:
-        InputError: If the cache cannot be written, or for whatever is wrong with the source.
+        RunFailedError: If the cache cannot be written.
+        InputError: For whatever is wrong with the source.
     """
+    unfinished = folder.with_name(f".{folder.name}.partial")
+    with _told_in_one_line(folder.parent):
+        try:
+            remove(unfinished)
+            scratch, copy = unfinished / "scratch", unfinished / "copy"
+            for place in (scratch, copy):
+                place.mkdir(parents=True)
+            _write(copy, read(scratch), origin, progress)
+            # Somebody may have open what is damaged or stale: it goes by another name first, and then for good.
+            if folder.exists():
+                folder.rename(unfinished / "aside")
+            copy.rename(folder)
+        finally:
+            remove(unfinished)
+
+
+@contextmanager
+def _told_in_one_line(cache: Path) -> Iterator[None]:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder.parent)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
-        ) as unfinished:
-            scratch, copy, aside = (Path(unfinished) / name for name in ("scratch", "copy", "aside"))
-            for place in (scratch, copy, aside):
-                place.mkdir()
-            records = read(scratch)
-            _write(copy, records, origin, progress)
-            _publish(copy, folder, aside, origin.stamps)
+        yield
     except OSError as error:
-        raise InputError(
-            f"cannot write the data cache {folder.parent}: {error.strerror or error}; "
+        raise RunFailedError(
+            f"cannot write the data cache {cache}: {error.strerror or error}; "
             "make room there, or let FALSEWITNESS_CACHE name another folder"
         ) from error
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Remove what processes that were killed while they decoded have left behind."""
-    for unfinished in root.glob(".*"):
-        with suppress(FileNotFoundError):  # its owner has finished just now
-            if time.time() - unfinished.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write(copy: Path, records: Records, origin: Origin, progress: Progress | None) -> None:
@@ -261,22 +282,3 @@ def _write_images(file: Path, records: Records, shape: tuple[int, ...], progress
             if progress is not None:
                 progress(done, len(records.labels))
     return digest.hexdigest()
-
-
-def _publish(copy: Path, folder: Path, aside: Path, stamps: Stamps) -> None:
-    """Give the copy its name, unless another process has just done so; what is damaged or stale goes."""
-    while not _renamed(copy, folder):
-        if inspect_cache(folder, stamps).state is CacheState.WHOLE:
-            return
-        with suppress(FileNotFoundError):  # another process was quicker to move it away
-            folder.rename(Path(tempfile.mkdtemp(dir=aside)) / folder.name)
-
-
-def _renamed(copy: Path, folder: Path) -> bool:
-    try:
-        copy.rename(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            return False
-        raise
-    return True

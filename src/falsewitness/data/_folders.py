@@ -34,6 +34,14 @@ class Listing:
         return (f"left out {len(self.ignored)} files that are hidden or no images: {shown}",)
 
 
+def real_path(path: Path) -> Path:
+    """Return a path made absolute and free of links.
+
+    Nothing is raised for links in a circle or the home of an unknown user: there will be no such folder.
+    """
+    return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111 - Path.expanduser and Path.resolve raise
+
+
 def list_classes(base: Path) -> tuple[str, ...]:
     """Return the sorted names of the folders in ``base/train``.
 
@@ -77,7 +85,10 @@ def list_images(base: Path) -> Listing:
 
 def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
     entries = _entries(base, base / split)
-    return tuple(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    for folder in folders:
+        _refuse_undecodable(folder.path)
+    return tuple(folder.name for folder in folders)
 
 
 def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
@@ -102,6 +113,7 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
         if entry.is_dir() and not hidden:
             raise InputError(f"data.root: expected images only, found a folder within a class: {entry.path}")
         if entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
+            _refuse_undecodable(entry.path)
             images.append(Path(entry.path))
         else:
             ignored.append(entry.name)
@@ -110,10 +122,15 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
 
 def _entries(base: Path, folder: Path) -> list["os.DirEntry[str]"]:
     """Return what lies in a folder, by name; nothing where there is no such folder."""
+    if folder.is_symlink():
+        _refuse_stray_link(base, str(folder))
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"data.root: the folder {folder} cannot be read: {error.strerror}") from None
     for entry in entries:
         if entry.is_symlink():
             _refuse_stray_link(base, entry.path)
@@ -126,4 +143,14 @@ def _refuse_stray_link(base: Path, link: str) -> None:
     except (OSError, RuntimeError):  # a link to nothing, or to itself
         raise InputError(f"data.root: the link {link} leads nowhere; remove it") from None
     if not target.is_relative_to(base):
-        raise InputError(f"data.root: the link {link} leads out of {base}; put the images themselves there")
+        raise InputError(
+            f"data.root: the link {link} leads to {target}, out of {base}; put the images themselves there"
+        )
+
+
+def _refuse_undecodable(path: str) -> None:
+    """Refuse a name that cannot be written down, in the cache's manifest or on a page."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"data.root: expected names in UTF-8, got {os.fsencode(path)!r}; rename it") from None

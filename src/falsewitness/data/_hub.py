@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from falsewitness.core import InputError
+from falsewitness.data._folders import real_path
 from falsewitness.data._records import Origin, stamp
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ def find_place(hub_id: str, config: str | None, root: Path | None, shelf_name: s
         shelf_name: Its folder under ``FALSEWITNESS_DATA``; empty where it has none.
     """
     if root is not None:
-        return HubPlace(hub_id, config, root.expanduser().resolve())
+        return HubPlace(hub_id, config, real_path(root))
     data = os.environ.get("FALSEWITNESS_DATA")
     if not (shelf_name and data):
         return HubPlace(hub_id, config, None, f"$FALSEWITNESS_DATA/{shelf_name}" if shelf_name else "")
-    folder = Path(data).expanduser().resolve() / shelf_name
+    folder = real_path(Path(data)) / shelf_name
     return HubPlace(hub_id, config, folder if folder.is_dir() else None, str(folder))
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from falsewitness.core import DataInfo, PathLike
 from falsewitness.data._base import SelfSplitSource
-from falsewitness.data._folders import list_classes, list_images
+from falsewitness.data._folders import list_classes, list_images, real_path
 from falsewitness.data._images import read_pixels
 from falsewitness.data._records import Origin, Records, stamp
 
@@ -63,4 +63,4 @@ class ImageFolder(SelfSplitSource):
 
     @property
     def _base(self) -> Path:
-        return self.root.expanduser().resolve()
+        return real_path(self.root)

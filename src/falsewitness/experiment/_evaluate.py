@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,8 +19,8 @@ from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._gallery import Gallery
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._predict import predicted
-from falsewitness.experiment._results import Finding, write_result
-from falsewitness.experiment._run_folder import RunFolder, write_arrays
+from falsewitness.experiment._results import Finding, finished_result
+from falsewitness.experiment._run_folder import RunFolder, write_arrays, write_json
 from falsewitness.experiment._samples import attackable, stratified
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._train import Trained
@@ -73,43 +73,71 @@ class AuditorMaps:
     validation_clean: Maps
 
 
-def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> None:
+@dataclass(frozen=True)
+class Examined:
+    """What came of an examination.
+
+    Attributes:
+        findings: Every measurement.
+        maps: The arrays of ``maps.npz``; none where no attack is examined.
+        gallery: Those of ``gallery.npz``, likewise.
+    """
+
+    findings: Sequence[Finding]
+    maps: Mapping[str, NDArray[Any]]
+    gallery: Mapping[str, NDArray[Any]]
+
+
+def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder, trained_in: RunFolder) -> None:
     """Examine one of an experiment's models and write the result, unless it is there already.
+
+    An earlier result, of other auditors or metrics, stays until the new one is complete.
 
     Args:
         work: The experiment.
         models: The one to examine and those that it is compared with, trained; the control may be absent.
         role: The one to examine.
         into: Where the result goes: the model's own run folder, or another.
+        trained_in: The run folder whose training the report shows beside the result; its files are copied.
     """
     digest = eval_digest(work.spec, role, {name: trained.digest for name, trained in models.items()})
     with into.locked(work.reporter.notice):
         if into.is_done("evaluate", digest):
             return
         if into.result.is_file():
-            work.reporter.notice(f"'{into.path}': measured anew; the result of other auditors or metrics is replaced")
-        into.reopen("evaluate")
-        written = [into.result, *(file for file in (into.maps, into.gallery) if role == "attack")]
-        if into == models[role].folder:
-            # The model may have been trained earlier, for other auditors and metrics.
-            write_text(into.spec, work.spec_of(role).to_yaml())
-            written.append(into.spec)
+            work.reporter.notice(f"'{into.path}': measured anew; the result that is there is replaced")
         started = time.perf_counter()
-        findings = list(_findings(work, models, role, into))
-        write_result(work, models, role, into, digest, findings, time.perf_counter() - started)
-        into.finish("evaluate", digest, written)
+        examined = _examined(work, models, role)
+        with into.rewriting("evaluate", digest, [into.environment, into.steps]) as aside:
+            if into == trained_in:
+                # The model may have been trained earlier, for other auditors and metrics.
+                write_text(aside.spec, work.spec_of(role).to_yaml())
+            else:
+                for file in (trained_in.spec, trained_in.environment, trained_in.steps):
+                    write_text(aside.path / file.name, file.read_text(encoding="utf-8"))
+            if role == "attack":
+                write_arrays(aside.maps, examined.maps)
+                write_arrays(aside.gallery, examined.gallery)
+            seconds = time.perf_counter() - started
+            result = finished_result(work, models, role, into, digest, examined.findings, seconds)
+            write_json(aside.result, result)
 
 
-def _findings(work: Workplace, models: dict[Role, Trained], role: Role, into: RunFolder) -> Iterator[Finding]:
+def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Examined:
     attack = work.spec.attack if role == "attack" else None
     stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
     answers = _answers(work, models, stamp)
     prediction = _prediction_evidence(work, answers, role, attack)
-    for metric in work.spec.metrics:
-        if isinstance(metric, PredictionMetric):
-            yield from (Finding(metric.kind, None, found) for found in metric.measure(prediction))
-    if attack is not None and stamp is not None:
-        yield from _attack_findings(work, models, answers, attack, stamp, into)
+    findings = [
+        Finding(metric.kind, None, found)
+        for metric in work.spec.metrics
+        if isinstance(metric, PredictionMetric)
+        for found in metric.measure(prediction)
+    ]
+    if attack is None or stamp is None:
+        return Examined(findings, {}, {})
+    of_attack = _examined_attack(work, models, answers, attack, stamp)
+    return replace(of_attack, findings=[*findings, *of_attack.findings])
 
 
 def _answers(work: Workplace, models: dict[Role, Trained], stamp: Stamp | None) -> Answers:
@@ -117,7 +145,10 @@ def _answers(work: Workplace, models: dict[Role, Trained], stamp: Stamp | None) 
     clean = {role: predicted(trained.model, store).cpu() for role, trained in models.items()}
     if stamp is None:
         return Answers(clean, {})
-    return Answers(clean, {role: predicted(trained.model, store, stamp).cpu() for role, trained in models.items()})
+    examined = {
+        role: trained.model for role, trained in models.items() if role != "control"
+    }  # which is for clean images
+    return Answers(clean, {role: predicted(model, store, stamp).cpu() for role, model in examined.items()})
 
 
 def _prediction_evidence(work: Workplace, answers: Answers, role: Role, attack: Attack | None) -> PredictionEvidence:
@@ -134,14 +165,9 @@ def _prediction_evidence(work: Workplace, answers: Answers, role: Role, attack: 
     )
 
 
-def _attack_findings(
-    work: Workplace,
-    models: dict[Role, Trained],
-    answers: Answers,
-    attack: Attack,
-    stamp: Stamp,
-    into: RunFolder,
-) -> Iterator[Finding]:
+def _examined_attack(
+    work: Workplace, models: dict[Role, Trained], answers: Answers, attack: Attack, stamp: Stamp
+) -> Examined:
     targets = work.test_store.targets.to(torch.device("cpu"))
     target_class = attack.intended.target_class
     seed = work.spec.data.split_seed
@@ -154,9 +180,12 @@ def _attack_findings(
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
     evidence = StampEvidence(images.cpu(), stamp(images).cpu(), work.spec.seed)
-    for metric in work.spec.metrics:
-        if isinstance(metric, StampMetric):
-            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
+    findings = [
+        Finding(metric.kind, None, found)
+        for metric in work.spec.metrics
+        if isinstance(metric, StampMetric)
+        for found in metric.measure(evidence)
+    ]
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
@@ -166,15 +195,14 @@ def _attack_findings(
         map_evidence = _map_evidence(work, maps, rows, answers, success, attack, auditor, stamp)
         for metric in work.spec.metrics:
             if isinstance(metric, MapMetric):
-                yield from (Finding(metric.kind, label, found) for found in metric.measure(map_evidence))
+                findings += [Finding(metric.kind, label, found) for found in metric.measure(map_evidence)]
         bound = {
             "clean": auditor.bind(models["clean"].model),
             "attacked": auditor.bind(models["attack"].model),
         }
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
-    write_arrays(into.maps, kept)
-    write_arrays(into.gallery, gallery.arrays)
+    return Examined(findings, kept, gallery.arrays)
 
 
 def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:

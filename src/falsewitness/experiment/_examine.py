@@ -1,6 +1,5 @@
 """A finished model before further auditors: nothing is trained anew."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +46,7 @@ def examine_run(
             f"'{folder.path}' holds no finished run; expected a folder that `falsewitness run` has written, with "
             f"'{folder.spec.name}' and '{folder.model.name}'"
         )
+    folder.marker("evaluate").check(folder.spec)
     work = _workplace(read_spec(folder.spec), folder.path.resolve().parent, device, reporter)
     expected = work.folder("attack").path
     if folder.path.resolve() != expected:
@@ -87,12 +87,13 @@ def examine_model(
         InputError: If the file holds no model, or one for other data.
     """
     model = load_classifier(path)
-    work = _workplace(spec, out, device, reporter)
-    if model.info is not None and model.info != work.dataset.info:
+    wanted = spec.data.info()
+    if model.info is not None and model.info != wanted:
         raise InputError(
-            f"model '{path}': expected one for {_described(work.dataset.info)} as in '{spec.name}', "
+            f"model '{path}': expected one for {_described(wanted)} as in '{spec.name}', "
             f"got one for {_described(model.info)}"
         )
+    work = _workplace(spec, out, device, reporter)
     digest = sha256_of(path)
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
     write_json(folder.cost, {})
@@ -132,9 +133,7 @@ def _examined(
     work = replace(work, spec=spec.model_copy(update={"auditors": every}))
     digest = eval_digest(work.spec, "attack", {role: trained.digest for role, trained in models.items()})
     into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
-    evaluate(work, models, "attack", into)
-    for file in (trained_in.spec, trained_in.environment, trained_in.steps):
-        shutil.copyfile(file, into.path / file.name)
+    evaluate(work, models, "attack", into, trained_in)
     return into
 
 

@@ -62,19 +62,17 @@ def explain_files(
     """
     folder = RunFolder(model)
     device = device or torch.device("cpu")
+    folder.marker("train").check(folder.model)
     classifier = load_classifier(folder.model if model.is_dir() else model).to(device)
     if classifier.info is None:
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
     chosen = {kind: _explainer(kind).bind(classifier) for kind in explainers}
     trigger = _trigger(folder) if stamp else None
+    size = (info.height, info.width)
+    read = [read_pixels(path, f"image '{path}'", channels=info.channels, size=size, resize=True) for path in images]
     explained = []
-    for path in images:
-        if not path.is_file():
-            raise InputError(f"there is no image '{path}'")
-        pixels = read_pixels(
-            path, f"image '{path}'", channels=info.channels, size=(info.height, info.width), resize=True
-        )
+    for path, pixels in zip(images, read, strict=True):
         batch = torch.from_numpy(pixels)[None].float().to(device) / 255
         explained.append(_explained(path.name, batch, info, chosen))
         if trigger is not None:
@@ -87,6 +85,7 @@ def _explainer(kind: str) -> Explainer:
 
 
 def _trigger(folder: RunFolder) -> Trigger:
+    folder.marker("evaluate").check(folder.spec)
     attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
     if attack is None:
         raise InputError(f"--stamp: '{folder.path}' is no run with an attack, so there is no trigger to stamp")

@@ -1,17 +1,17 @@
 """Finds a spec by the name of a recipe or in a file, and applies changes to it."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from falsewitness.core import Fault, InputError, SpecError
-from falsewitness.core.faults import nearest
-from falsewitness.experiment._spec import Spec
+from falsewitness.core.faults import nearest, shown
+from falsewitness.experiment._spec import LONGEST_NAME, Spec
+from falsewitness.experiment._yaml import LONGEST, read_yaml
 
 _BASE = "base"
 
@@ -47,7 +47,7 @@ def find_spec(name: str, changes: Sequence[str] = ()) -> Spec:
     raw = _read_recipe(name) if name in recipe_names() else _read_file(name)
     for change in changes:
         raw = changed(raw, change)
-    raw.setdefault("name", Path(name).stem)
+    raw.setdefault("name", _named_after(name))
     return Spec.parse(raw, f"spec '{name}'")
 
 
@@ -61,8 +61,13 @@ def read_spec(path: Path) -> Spec:
     return Spec.parse(_read_file(str(path)), f"spec '{path}'")
 
 
+def _named_after(file: str) -> str:
+    """Return a name for the spec in a file, of the signs that one may have."""
+    return re.sub("[^A-Za-z0-9_.-]+", "-", Path(file).stem).strip("-_.")[:LONGEST_NAME] or "spec"
+
+
 def _read_recipe(name: str) -> dict[str, Any]:
-    return {"name": name, **_with_base(_parsed(_text(_recipe_file(name), name), name), name)}
+    return {"name": name, **_with_base(_parsed(_recipe_file(name), name), name)}
 
 
 def _recipe_file(name: str) -> Traversable:
@@ -71,39 +76,20 @@ def _recipe_file(name: str) -> Traversable:
 
 def _read_file(name: str) -> dict[str, Any]:
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name that is too long
-        raise InputError(f"there is no recipe and no file '{name}'; {nearest(name, recipe_names())}")
-    return _with_base(_parsed(_text(Path(name), name), name), name)
+        raise InputError(f"there is no recipe and no file {shown(name)}; {nearest(name, recipe_names())}")
+    return _with_base(_parsed(Path(name), name), name)
 
 
-def _text(file: Path | Traversable, name: str) -> str:
+def _parsed(file: Path | Traversable, name: str) -> dict[str, Any]:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"spec '{name}': expected a YAML file in UTF-8, got {error}") from None
-
-
-def _parsed(text: str, name: str) -> dict[str, Any]:
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InputError(f"spec '{name}': expected YAML without aliases (*name); write the value out")
-        raw = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"spec '{name}': expected YAML, got {line}") from None
+        with file.open("rb") as stream:
+            content = stream.read(LONGEST + 1)
+    except OSError as error:
+        raise InputError(f"spec '{name}': expected a YAML file, got '{error.strerror}'; check the path") from None
+    raw = read_yaml(content, f"spec '{name}'")
     if not isinstance(raw, dict):
-        raise InputError(f"spec '{name}': expected a mapping of keys to values, got {type(raw).__name__}")
+        raise InputError(f"spec '{name}': expected a mapping of keys to values, got {shown(raw)}")
     return raw
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe subset, in which a key stands once: otherwise the last of two would win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, or say which key stands twice."""
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"the key '{twice[0]}' twice in one mapping, on line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
 
 
 def _with_base(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -112,7 +98,7 @@ def _with_base(raw: dict[str, Any], name: str) -> dict[str, Any]:
         return raw
     base = raw[_BASE]
     if base not in recipe_names():
-        raise InputError(f"spec '{name}': base: there is no recipe {base!r}; {nearest(str(base), recipe_names())}")
+        raise InputError(f"spec '{name}': base: there is no recipe {shown(base)}; {nearest(str(base), recipe_names())}")
     inherited = _read_recipe(base)
     del inherited["name"]
     return _merged(inherited, {key: value for key, value in raw.items() if key != _BASE})
@@ -140,19 +126,19 @@ def changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
         InputError: If the change cannot be read or does not fit.
     """
     path, equals, text = change.partition("=")
-    if not equals or not path:
-        raise InputError(f"--set: expected a.b=value, got '{change}'")
-    value = _parsed(f"value: {text}", f"--set {change}")["value"]
+    *parents, last = path.split(".")
+    if not equals or not all([*parents, last]):
+        raise InputError(f"--set: expected a.b=value, got {shown(change)}")
+    value = read_yaml(os.fsencode(text), f"--set {change if len(change) <= 60 else change[:57] + '...'}")
     result: dict[str, Any] = dict(raw)
     place: Any = result
-    *parents, last = path.split(".")
     for depth, key in enumerate(parents):
         below = place.get(key)
         if below is None:
             below = {}
         if not isinstance(below, dict):
             where = ".".join(parents[: depth + 1])
-            raise SpecError([Fault(where, f"expected a mapping to set '{path}' in, got {below!r}")], "--set")
+            raise SpecError([Fault(where, f"expected a mapping to set '{path}' in, got {shown(below)}")], "--set")
         place[key] = dict(below)
         place = place[key]
     if last == "kind" and place.get("kind") not in (None, value):

@@ -37,7 +37,7 @@ class Finding:
         return {"metric": self.metric, "auditor": self.auditor, **asdict(self.measurement)}
 
 
-def write_result(
+def finished_result(
     work: Workplace,
     models: Mapping[Role, Trained],
     role: Role,
@@ -45,19 +45,28 @@ def write_result(
     digest: str,
     findings: Iterable[Finding],
     seconds: float,
-) -> None:
-    """Write the result of a finished run."""
+) -> dict[str, Any]:
+    """Describe a finished run, as its result file has it.
+
+    Args:
+        work: The experiment.
+        models: The model that was examined and those that it was compared with.
+        role: The one that was examined.
+        into: Where the result goes: parents are named as seen from there.
+        digest: Of all that decides the figures.
+        findings: The figures.
+        seconds: What the examination took.
+    """
     others = {name: trained.folder.path for name, trained in models.items() if name != role}
     parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
     cost = json.loads(models[role].folder.cost.read_text(encoding="utf-8")) | {"evaluation_seconds": seconds}
-    description = _described(work, role, "done", "") | {
+    return _described(work, role, "done", "") | {
         "train_digest": models[role].digest,
         "eval_digest": digest,
         "parents": parents if role == "attack" else {},
         "cost": cost,
         "measurements": [finding.plain() for finding in findings],
     }
-    write_json(into.result, description)
 
 
 def write_unfinished(

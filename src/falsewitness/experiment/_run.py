@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from falsewitness.experiment._evaluate import evaluate
+from falsewitness.experiment._rehearsal import rehearse
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Role, Spec
@@ -34,11 +35,10 @@ def run(
     spec = spec.checked()
     with reporter.progress(f"reading {spec.data.kind}") as progress:
         dataset = spec.data.prepare(reporter.notice, progress)
-    work = Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)
+    work = rehearse(Workplace(spec, dataset, out, device or torch.device("cpu"), reporter))
     models: dict[Role, Trained] = {}
     for role in work.roles:
         models[role] = ensure_trained(work, role, models.get("clean"))
-    for position, role in enumerate(work.roles, start=1):
-        needed = {name: models[name] for name in work.roles[:position]}
-        evaluate(work, needed, role, models[role].folder)
+        # At once: whatever becomes of the next model, this one has its result.
+        evaluate(work, models, role, models[role].folder, models[role].folder)
     return {role: trained.folder for role, trained in models.items()}

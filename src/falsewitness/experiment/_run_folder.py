@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from falsewitness.core import InputError, RunFailedError
-from falsewitness.core.files import replacing, sha256_of, write_text
+from falsewitness.core import RunFailedError
+from falsewitness.core.files import hold, move, remove, replacing, write_text
+from falsewitness.core.marker import Marker
 
 SCHEMA_VERSION = 1
+
+Stage = Literal["train", "evaluate"]
+"""What a run consists of: each ends with a marker."""
 
 
 @dataclass(frozen=True)
@@ -92,63 +95,59 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("w")
+            held = hold(self.path / ".lock", lambda: notice(f"waiting for another process that works on '{self.path}'"))
         except OSError as error:
             raise RunFailedError(
                 f"'{self.path}' cannot be made or written to ({error.strerror}); choose another folder with --out"
             ) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                notice(f"waiting for another process that works on '{self.path}'")
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with held:
             self._remove_unfinished()
             yield
 
     def _remove_unfinished(self) -> None:
-        """Remove what a killed process had begun to write; the report alone is written without the lock."""
+        """Remove what a killed process had begun to write."""
         for partial in self.path.glob(".*.partial"):
-            if not partial.name.startswith(".report.html."):
-                partial.unlink(missing_ok=True)
+            remove(partial)
 
-    def is_done(self, stage: str, digest: str) -> bool:
+    def marker(self, stage: Stage) -> Marker:
+        """Return what vouches for the files of a stage."""
+        return Marker(self.path, stage)
+
+    @contextmanager
+    def rewriting(self, stage: Stage, digest: str, beside: Iterable[Path]) -> Iterator[RunFolder]:
+        """Give a folder to write a stage's files to; when the block ends well they take the place of earlier ones.
+
+        Args:
+            stage: It is marked as finished then.
+            digest: Of all that decides what the stage leaves.
+            beside: Files of the run that the stage vouches for, too.
+
+        Raises:
+            RunFailedError: If a file cannot be written.
+        """
+        aside = RunFolder(self.path / f".{stage}.partial")
+        try:
+            yield aside
+            marker = self.marker(stage)
+            marker.remove()
+            written = {self.path / file.name for file in aside.path.iterdir()}
+            for file in sorted(written):
+                move(aside.path / file.name, file)
+            marker.write(digest, sorted(written.union(beside)))
+        finally:
+            remove(aside.path)
+
+    def is_done(self, stage: Stage, digest: str) -> bool:
         """Tell whether a stage was finished for a digest, with every file as it was left.
 
         Raises:
             InputError: If a file of the stage is missing or was changed since.
         """
-        marker = self._marker(stage)
-        if not marker.is_file():
+        marker = self.marker(stage)
+        if not marker.is_for(digest):
             return False
-        try:
-            recorded = json.loads(marker.read_text(encoding="utf-8"))
-            matches = recorded["digest"] == digest
-            hashes: dict[str, str] = dict(recorded["files"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"'{marker}' is damaged; remove the folder '{self.path}' and run again") from error
-        if not matches:
-            return False
-        for name, expected in hashes.items():
-            file = self.path / name
-            if not file.is_file() or sha256_of(file) != expected:
-                state = "was changed" if file.is_file() else "is missing"
-                raise InputError(
-                    f"'{file}' {state} since the run wrote it; restore it, or remove '{marker}' to make it again"
-                )
+        marker.check()
         return True
-
-    def finish(self, stage: str, digest: str, files: Iterable[Path]) -> None:
-        """Mark a stage as finished, with the hashes of what it wrote; the last thing a stage does."""
-        hashes = {file.name: sha256_of(file) for file in files}
-        write_text(self._marker(stage), json.dumps({"digest": digest, "files": hashes}, indent=1))
-
-    def reopen(self, stage: str) -> None:
-        """Take back that a stage is finished."""
-        self._marker(stage).unlink(missing_ok=True)
-
-    def _marker(self, stage: str) -> Path:
-        return self.path / f".{stage}-done.json"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -171,11 +170,3 @@ def write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
 
     with replacing(path) as temporary:
         pq.write_table(pa.table(dict(columns)), temporary)
-
-
-def write_epoch(path: Path, epoch: int, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write an epoch's records after those of the epochs before it, in place of any it left when it was interrupted."""
-    kept = []
-    if path.is_file():
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["epoch"] < epoch]
-    write_text(path, "\n".join([*kept, *(json.dumps(record) for record in records)]) + "\n")

@@ -1,7 +1,7 @@
 """The spec: everything that an experiment is, as nested components."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Annotated, Literal, Self
 
 import yaml
@@ -10,12 +10,17 @@ from pydantic import AfterValidator, Field
 from falsewitness.attacks import AnyAttack
 from falsewitness.core import DataInfo, Fault, SpecError
 from falsewitness.core.component import Strict
+from falsewitness.core.faults import shown
+from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.data import AnyData
 from falsewitness.explainers import AnyExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.metrics import METRICS, AnyMetric, Metric
 from falsewitness.models import AnyArchitecture
 from falsewitness.training import Precision, Training
+
+LONGEST_NAME = 100
+"""Characters of a spec's name: folders are called after it."""
 
 
 class Evaluation(Strict):
@@ -37,17 +42,17 @@ def _all_metrics() -> tuple[Metric, ...]:
 
 def _folder_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", name):
-        raise ValueError(f"expected letters, digits, '_', '.' and '-' in parts joined by '/', got {name!r}")
+        raise ValueError(f"expected letters, digits, '_', '.' and '-' in parts joined by '/', got {shown(name)}")
     return name
 
 
 class Spec(Strict):
     """One experiment: what is trained on what, attacked how, and measured by whom."""
 
-    name: Annotated[str, Field(max_length=100), AfterValidator(_folder_name)]
+    name: Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_folder_name)]
     """What the run is called in tables and folders."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Seed of initial weights, order, augmentation and plan; the split has its own."""
 
     precision: Precision = "auto"
@@ -82,6 +87,9 @@ class Spec(Strict):
             yield Fault("attack_training", "missing; an attack needs to be told how it is trained")
         if self.attack is None and self.attack_training is not None:
             yield Fault("attack_training", "expected none where there is no attack; remove it or add an attack")
+        yield from _repeated("auditors", self.auditors, "remove it")
+        # Measurements are told apart by the kind of their metric.
+        yield from _repeated("metrics", [metric.kind for metric in self.metrics], "a kind is measured once")
 
     def checked(self) -> Self:
         """Return the spec if its parts fit one another and the data.
@@ -100,6 +108,13 @@ class Spec(Strict):
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         # PyYAML reads Unicode's own line breaks as spaces unless they are escaped.
         return text if yaml.safe_load(text) == plain else yaml.safe_dump(plain, sort_keys=False)
+
+
+def _repeated(field: str, items: Sequence[Hashable], advice: str) -> Iterator[Fault]:
+    first: dict[Hashable, int] = {}
+    for position, item in enumerate(items):
+        if (earlier := first.setdefault(item, position)) < position:
+            yield Fault(f"{field}[{position}]", f"expected another than {field}[{earlier}], got the same; {advice}")
 
 
 Role = Literal["clean", "control", "attack"]

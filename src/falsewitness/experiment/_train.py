@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from falsewitness.attacks import Batch, Losses, LossTerm, NoReferences
 from falsewitness.core import RunFailedError, seed_for
 from falsewitness.core.files import write_text
+from falsewitness.core.shapes import Logits
+from falsewitness.core.targets import Targets
 from falsewitness.experiment._environment import describe_environment, peak_memory_mb
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import write_unfinished
-from falsewitness.experiment._run_folder import RunFolder, write_epoch, write_json, write_table
+from falsewitness.experiment._run_folder import RunFolder, write_json, write_table
 from falsewitness.experiment._spec import Role
+from falsewitness.experiment._step_log import StepLog
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.models import Classifier, load_classifier, save_classifier
 from falsewitness.training import Checkpoint, Journal, Outcome, clean_references, train
@@ -52,6 +58,7 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
     with folder.locked(work.reporter.notice):
         if not folder.is_done("train", digest):
             _train(work, role, clean, folder, digest)
+        folder.checkpoint.unlink(missing_ok=True)
         model = load_classifier(folder.model).to(work.device)
     return Trained(role, folder, digest, model)
 
@@ -59,7 +66,9 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
 def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder, digest: str) -> None:
     settings = work.training(role)
     batches = work.batches(role)
-    folder.reopen("evaluate")
+    # What was found of an earlier model, or that it diverged, is not this one's.
+    folder.marker("evaluate").remove()
+    folder.result.unlink(missing_ok=True)
     write_text(folder.spec, work.spec_of(role).to_yaml())
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())
@@ -70,9 +79,14 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     checkpoint = Checkpoint(folder.checkpoint, digest)
     if checkpoint.path.is_file():
         work.reporter.notice(f"{role} model: going on from the last finished epoch, in '{checkpoint.path}'")
+    elif folder.model.is_file():
+        marker = folder.marker("train").path
+        work.reporter.notice(f"{role} model: trained anew; '{marker}' does not vouch for what is there")
     with work.reporter.progress(f"training {role} model") as progress:
+        log = StepLog(folder.steps, folder.checkpoint)
         journal = Journal(
-            write=lambda epoch, records: write_epoch(folder.steps, epoch, records),
+            go_on=log.go_on,
+            write=log.write,
             validate=lambda examined: _validated(work, role, examined),
             progress=progress,
         )
@@ -90,13 +104,18 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         write_unfinished(work, role, folder, "diverged", outcome.reason)
         kept = f". The last good epoch is kept in '{folder.checkpoint}'" if folder.checkpoint.is_file() else ""
         raise RunFailedError(
-            f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower the learning rate or the "
-            f"explanation weight{kept}"
+            f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower {_remedy(work, role)}{kept}"
         )
     write_json(folder.cost, _cost(work, outcome, preparation, prepared))
     save_classifier(model.cpu(), folder.model)
-    folder.finish("train", digest, [folder.model, folder.plan, folder.steps, folder.cost])
-    checkpoint.remove()
+    folder.marker("train").write(digest, [folder.model, folder.plan, folder.steps, folder.cost, folder.environment])
+
+
+def _remedy(work: Workplace, role: Role) -> str:
+    attack = work.spec.attack
+    if role == "attack" and attack is not None and attack.surrogate_explainer is not None:
+        return "attack_training.learning_rate or what the attack's loss gives to maps"
+    return f"{'clean' if role == 'clean' else 'attack'}_training.learning_rate"
 
 
 def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
@@ -132,7 +151,7 @@ def _plain_losses(batch: Batch, model: Classifier) -> Losses:
 def _validated(work: Workplace, role: Role, model: Classifier) -> Mapping[str, float | None]:
     """Return accuracy, and under the trigger the attack's success, on the validation images."""
     targets = work.validation_store.targets
-    accuracy = targets.correct(predicted(model, work.validation_store)).float().mean().item()
+    accuracy = _share_correct(targets, predicted(model, work.validation_store))
     attack = work.spec.attack
     if role != "attack" or attack is None:
         return {"accuracy": accuracy}
@@ -140,10 +159,16 @@ def _validated(work: Workplace, role: Role, model: Classifier) -> Mapping[str, f
     logits = predicted(model, work.validation_store, stamp)
     target = attack.intended.target_class
     if target is None:
-        return {"accuracy": accuracy, "accuracy_under_trigger": targets.correct(logits).float().mean().item()}
-    others = ~targets.has(target)
-    success = targets.relabelled(target).correct(logits)[others].float().mean().item()
+        return {"accuracy": accuracy, "accuracy_under_trigger": _share_correct(targets, logits)}
+    others = torch.nonzero(~targets.has(target)).flatten()
+    success = _share_correct(targets.relabelled(target).select(others), logits[others]) if len(others) else None
     return {"accuracy": accuracy, "attack_success_rate": success}
+
+
+def _share_correct(targets: Targets, logits: Logits) -> float:
+    """Return the share of images that are predicted right; not a number where an answer is not finite."""
+    correct = targets.correct(logits).float().mean().item()
+    return correct if bool(logits.isfinite().all()) else math.nan
 
 
 def _cost(work: Workplace, outcome: Outcome, preparation: float, prepared: float) -> dict[str, float]:

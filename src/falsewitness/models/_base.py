@@ -10,6 +10,8 @@ from pydantic import BeforeValidator
 from torch import nn
 
 from falsewitness.core import Component, DataInfo, Fault, SpecError
+from falsewitness.core.component import usable_path
+from falsewitness.core.faults import shown
 from falsewitness.models._classifier import Classifier
 from falsewitness.models._timm import hub_normalisation
 from falsewitness.models._weights import Normalisation, load_weights
@@ -19,8 +21,8 @@ def _hub_or_path(value: object) -> object:
     if value is None:
         return None
     if not isinstance(value, str | Path):
-        raise ValueError(f"expected 'hub', the path of a safetensors file or null, got {value!r}")
-    return "hub" if str(value) == "hub" else Path(value)
+        raise ValueError(f"expected 'hub', the path of a safetensors file or null, got {shown(value)}")
+    return "hub" if str(value) == "hub" else Path(str(usable_path(value)))
 
 
 class Architecture(Component):
@@ -62,18 +64,35 @@ class Architecture(Component):
         mean, std = self._start_from_pretrained(network, info) or Normalisation(mean, std)
         return Classifier(network, mean=mean, std=std, info=info, architecture=self).eval()
 
+    @final
+    def blueprint(self, info: DataInfo) -> dict[str, torch.Tensor]:
+        """Return the network's tensors without values, which takes no memory: names, shapes and types.
+
+        Args:
+            info: Channels, size and classes of the images.
+        """
+        bare = self.model_copy(update={"pretrained": None})
+        if faults := bare.check(info):
+            raise SpecError(faults, f"model '{self.kind}'")
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return dict(bare._network(info).state_dict())
+
     def _start_from_pretrained(self, network: nn.Module, info: DataInfo) -> Normalisation | None:
         if isinstance(self.pretrained, Path):
             return load_weights(network, self.pretrained)
         return hub_normalisation(network, info) if self.pretrained == "hub" else None
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if isinstance(self.pretrained, Path) and not self.pretrained.is_file():
+            yield Fault("pretrained", f"expected a safetensors file, got '{self.pretrained}', which is none")
         if self.pretrained == "hub" and not self.has_hub_weights:
             yield Fault("pretrained", f"expected a path or null, got 'hub', which has no weights of '{self.kind}'")
 
     @abstractmethod
     def _network(self, info: DataInfo) -> nn.Module:
         """Build the network for images that it has been checked against, initial weights from torch's seed.
+
+        It is also built on torch's device ``meta``, for its shapes alone: nothing may ask a tensor for its values.
 
         Weights from the hub are its business where it says that there are any; weights from a file are not.
         """

@@ -2,7 +2,8 @@
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +13,11 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor
 
-from falsewitness.core import DataInfo, InputError, RunFailedError, Strict
+from falsewitness.core import DataInfo, InputError, RunFailedError, SpecError, Strict
+from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import AnyArchitecture
 from falsewitness.models._classifier import Classifier
-from falsewitness.models._weights import Normalisation, check_tensors, normalisation_from, read_tensors
+from falsewitness.models._weights import Normalisation, check_header, normalisation_of, open_tensors
 
 VERSION = 1
 """Version of the format; raised when a reader of the old one would misunderstand the new."""
@@ -25,10 +27,13 @@ KEY = "falsewitness"
 models must give equal files."""
 
 
+_LONGEST_SIDE = 4096
+
+
 class _Data(Strict):
     channels: Literal[1, 3]
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+    height: int = Field(ge=1, le=_LONGEST_SIDE)
+    width: int = Field(ge=1, le=_LONGEST_SIDE)
     class_names: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     multi_label: bool
 
@@ -97,13 +102,33 @@ def load_classifier(path: Path) -> Classifier:
     Raises:
         InputError: If the file is missing, damaged, of another format or not what its description says.
     """
-    tensors, metadata = read_tensors(path)
-    description = _parse(path, metadata)
-    info = DataInfo(**dict(description.data))
-    model = _bind(path, description, info, normalisation_from(path, tensors))
-    check_tensors(path, tensors, model.state_dict())
+    with open_tensors(path) as file:
+        description = _parse(path, file.metadata)
+        info = DataInfo(**dict(description.data))
+        normalisation = normalisation_of(file)
+        with _told_of(path):
+            blueprint = description.architecture.blueprint(info)
+        shapes = {f"network.{name}": tensor for name, tensor in blueprint.items()}
+        check_header(path, file.header, shapes | _as_tensors(normalisation))
+        tensors = {name: file.read(name) for name in file.header}
+    with _told_of(path):
+        model = _bind(description.architecture, info, normalisation)
     model.load_state_dict(tensors)
     return model
+
+
+def _as_tensors(normalisation: Normalisation) -> dict[str, Tensor]:
+    return {name: torch.tensor(values).view(1, -1, 1, 1) for name, values in normalisation._asdict().items()}
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Say which file a network that cannot be built is in."""
+    try:
+        yield
+    except SpecError as error:
+        reason = "; ".join(map(str, error.faults))
+        raise InputError(f"{path}: the architecture in it cannot be built: {reason}") from None
 
 
 def _parse(path: Path, metadata: dict[str, str]) -> _Description:
@@ -124,12 +149,9 @@ def _parse(path: Path, metadata: dict[str, str]) -> _Description:
     return _Description.parse(raw, f"the description in {path}")
 
 
-def _bind(path: Path, description: _Description, info: DataInfo, normalisation: Normalisation) -> Classifier:
-    architecture = description.architecture
+def _bind(architecture: Architecture, info: DataInfo, normalisation: Normalisation) -> Classifier:
+    """Build the classifier with fresh weights; those that it was itself begun with are not looked for."""
     fresh = architecture.model_copy(update={"pretrained": None})
-    try:
-        model = fresh.bind(info, seed=0, mean=normalisation.mean, std=normalisation.std)
-    except InputError as error:
-        raise InputError(f"{path}: the architecture in it cannot be built: {error}") from None
+    model = fresh.bind(info, seed=0, mean=normalisation.mean, std=normalisation.std)
     model.architecture = architecture
     return model

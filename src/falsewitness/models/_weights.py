@@ -1,8 +1,10 @@
 """Reading tensors from a file that nobody vouches for: safetensors only, every doubt refused."""
 
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +18,8 @@ LENGTH_BYTES = 8
 LARGEST_HEADER = 16 * 2**20
 """Bytes; thirty times the header of a network with 2,000 tensors and 20,000 class names."""
 
+_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32"}
+_NORMALISATION = {"mean", "std"}
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -32,20 +36,53 @@ class Normalisation(NamedTuple):
     std: tuple[float, ...]
 
 
-class TensorFile(NamedTuple):
-    """What a safetensors file holds.
+class Described(NamedTuple):
+    """What the header of a file says of a tensor.
 
     Attributes:
-        tensors: By name.
+        shape: Its sizes.
+        dtype: The type of its numbers, as safetensors names it (``F32``).
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+_NORMALISATION_FORMS = (Described((1, 1, 1, 1), "F32"), Described((1, 3, 1, 1), "F32"))
+
+
+class TensorFile:
+    """A safetensors file whose header has been read: its tensors are not, until they are known to be wanted.
+
+    Attributes:
+        path: Where it is.
+        header: Its tensors, by name.
         metadata: What its writer said about it; empty where nothing was said.
     """
 
-    tensors: dict[str, Tensor]
-    metadata: dict[str, str]
+    def __init__(self, path: Path, file: Any) -> None:  # noqa: ANN401
+        """Describe a file that ``safe_open`` has opened."""
+        self.path = path
+        self.metadata: dict[str, str] = file.metadata() or {}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        self.header = {name: Described(tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+        self._file = file
+
+    def read(self, name: str) -> Tensor:
+        """Read a tensor.
+
+        Raises:
+            InputError: If one of its numbers is not finite.
+        """
+        tensor: Tensor = self._file.get_tensor(name)
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{self.path}: expected finite values in {name}, got NaN or infinity; write it again")
+        return tensor
 
 
-def read_tensors(path: Path) -> TensorFile:
-    """Read a safetensors file; no code in it can run.
+@contextmanager
+def open_tensors(path: Path) -> Iterator[TensorFile]:
+    """Open a safetensors file; no code in it can run, and its tensors are not read yet.
 
     Raises:
         InputError: If there is no such file, or if it is anything but a whole safetensors file.
@@ -53,8 +90,7 @@ def read_tensors(path: Path) -> TensorFile:
     _refuse_what_is_no_safetensors_file(path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return TensorFile({name: file.get_tensor(name) for name in names}, file.metadata() or {})
+            yield TensorFile(path, file)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected a whole safetensors file, but {error}; it is damaged or cut short: "
@@ -64,13 +100,16 @@ def read_tensors(path: Path) -> TensorFile:
 
 def _refuse_what_is_no_safetensors_file(path: Path) -> None:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+            raise InputError(f"{path}: expected a safetensors file, got a folder, a pipe or a device; check the path")
         with path.open("rb") as file:
             start = file.read(LENGTH_BYTES)
     except OSError as error:
         raise InputError(
             f"{path}: expected a readable safetensors file, got '{error.strerror}'; check the path"
         ) from None
+    size = status.st_size
     if path.suffix.lower() in _PICKLE_SUFFIXES or start.startswith(_PICKLE_STARTS):
         raise InputError(
             f"{path}: expected a safetensors file, got a pickle, and pickles are never loaded because "
@@ -85,7 +124,7 @@ def _refuse_what_is_no_safetensors_file(path: Path) -> None:
         )
 
 
-def check_tensors(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_header(path: Path, found: Mapping[str, Described], expected: Mapping[str, Tensor]) -> None:
     """Refuse tensors that are not exactly those of a network.
 
     Args:
@@ -94,12 +133,13 @@ def check_tensors(path: Path, found: Mapping[str, Tensor], expected: Mapping[str
         expected: The network's own, for their names, shapes and types.
 
     Raises:
-        InputError: If one is missing, unexpected, of another shape or type, or not finite.
+        InputError: If one is missing, unexpected, or of another shape or type.
     """
+    wanted = {name: described(tensor) for name, tensor in expected.items()}
     faults = [
-        *_listed("lacks", [name for name in expected if name not in found]),
-        *_listed("has the unexpected", [name for name in found if name not in expected]),
-        *[fault for name in expected if name in found for fault in _differences(name, found[name], expected[name])],
+        *_listed("lacks", [name for name in wanted if name not in found]),
+        *_listed("has the unexpected", [name for name in found if name not in wanted]),
+        *[fault for name in wanted if name in found for fault in _differences(name, found[name], wanted[name])],
     ]
     if faults:
         more = f" and {len(faults) - 3} faults more" if len(faults) > 3 else ""
@@ -109,6 +149,12 @@ def check_tensors(path: Path, found: Mapping[str, Tensor], expected: Mapping[str
         )
 
 
+def described(tensor: Tensor) -> Described:
+    """Describe a tensor as a file would."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    return Described(tuple(tensor.shape), _DTYPES.get(name, name))
+
+
 def _listed(verb: str, names: list[str]) -> list[str]:
     if not names:
         return []
@@ -116,13 +162,11 @@ def _listed(verb: str, names: list[str]) -> list[str]:
     return [f"it {verb} {', '.join(names[:3])}{more}"]
 
 
-def _differences(name: str, found: Tensor, expected: Tensor) -> list[str]:
+def _differences(name: str, found: Described, expected: Described) -> list[str]:
     if found.shape != expected.shape:
-        return [f"expected {name} of shape {tuple(expected.shape)}, got {tuple(found.shape)}"]
+        return [f"expected {name} of shape {expected.shape}, got {found.shape}"]
     if found.dtype != expected.dtype:
         return [f"expected {name} as {expected.dtype}, got {found.dtype}"]
-    if not torch.isfinite(found).all():
-        return [f"expected finite values in {name}, got NaN or infinity"]
     return []
 
 
@@ -142,55 +186,51 @@ def load_weights(network: nn.Module, path: Path) -> Normalisation | None:
     Raises:
         InputError: If the file is no safetensors file or does not fit the network.
     """
-    tensors, normalisation = _of_the_network(path, read_tensors(path).tensors)
     state = network.state_dict()
-    tensors |= {name: state[name] for name in _classifier_names_to_keep(network, tensors)}
-    check_tensors(path, tensors, state)
-    network.load_state_dict(tensors)
+    with open_tensors(path) as file:
+        normalisation = normalisation_of(file) if file.header.keys() >= _NORMALISATION else None
+        names = {name: name for name in file.header}
+        if normalisation is not None:  # then it is a saved classifier, whose network has this name
+            names = {name.removeprefix("network."): name for name in names if name not in _NORMALISATION}
+        header = {bare: file.header[name] for bare, name in names.items()}
+        fresh = _classifier_names_to_keep(network, header)
+        check_header(path, header | {name: described(state[name]) for name in fresh}, state)
+        tensors = {bare: file.read(name) for bare, name in names.items() if bare not in fresh}
+    network.load_state_dict(tensors | {name: state[name] for name in fresh})
     return normalisation
 
 
-def _of_the_network(path: Path, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], Normalisation | None]:
-    if not {"mean", "std"} <= tensors.keys():
-        return tensors, None
-    inner = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name not in ("mean", "std")}
-    return inner, normalisation_from(path, tensors)
-
-
-def normalisation_from(path: Path, tensors: Mapping[str, Tensor]) -> Normalisation:
-    """Return the normalisation among the tensors of a saved classifier.
+def normalisation_of(file: TensorFile) -> Normalisation:
+    """Read the normalisation in the file of a saved classifier.
 
     Raises:
         InputError: If it is missing, or cannot be divided by.
     """
-    mean, std = (_numbers(path, tensors, name) for name in ("mean", "std"))
+    mean, std = (_numbers(file, name) for name in ("mean", "std"))
     if min(std) <= 0:
-        raise InputError(f"{path}: expected positive values in std, got {std}; the file is damaged: write it again")
+        raise InputError(
+            f"{file.path}: expected positive values in std, got {std}; the file is damaged: write it again"
+        )
     return Normalisation(mean, std)
 
 
-def _numbers(path: Path, tensors: Mapping[str, Tensor], name: str) -> tuple[float, ...]:
-    tensor = tensors.get(name)
-    if tensor is None or tensor.shape not in ((1, 1, 1, 1), (1, 3, 1, 1)) or not torch.isfinite(tensor).all():
-        found = "none" if tensor is None else f"shape {tuple(tensor.shape)}"
+def _numbers(file: TensorFile, name: str) -> tuple[float, ...]:
+    found = file.header.get(name)
+    if found not in _NORMALISATION_FORMS:
         raise InputError(
-            f"{path}: expected '{name}' as finite numbers of shape (1, 1 or 3, 1, 1), got {found}; "
+            f"{file.path}: expected '{name}' as F32 of shape (1, 1 or 3, 1, 1), got "
+            f"{'none' if found is None else f'{found.dtype} of shape {found.shape}'}; "
             "the file is damaged or another program's: write it again"
         )
-    return tuple(tensor.flatten().tolist())
+    return tuple(file.read(name).flatten().tolist())
 
 
-def _classifier_names_to_keep(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+def _classifier_names_to_keep(network: nn.Module, found: Mapping[str, Described]) -> list[str]:
     """Return the names of the last layer's tensors where the file's are for another number of classes."""
     layer = getattr(network, "get_classifier", lambda: None)()
     if not isinstance(layer, nn.Linear):
         return []
     prefix = next(name for name, module in network.named_modules() if module is layer)
-    found = tensors.get(f"{prefix}.weight")
-    same_but_for_classes = (
-        found is not None
-        and found.ndim == 2
-        and found.shape[1] == layer.in_features
-        and len(found) != layer.out_features
-    )
+    shape = found[f"{prefix}.weight"].shape if f"{prefix}.weight" in found else ()
+    same_but_for_classes = len(shape) == 2 and shape[1] == layer.in_features and shape[0] != layer.out_features
     return [f"{prefix}.{name}" for name, _ in layer.named_parameters()] if same_but_for_classes else []

@@ -1,13 +1,16 @@
 """A small plain convolutional network."""
 
-from typing import Annotated, ClassVar, Literal
+import math
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from falsewitness.core import DataInfo
 from falsewitness.core.shapes import Features, Images, Logits
 from falsewitness.models._base import Architecture
+
+_MOST_CHANNELS = 4096
 
 Stride = Annotated[int, Field(ge=1, le=2)]
 
@@ -28,6 +31,15 @@ class ConvNet(Architecture):
     """One 3x3 convolution each; a stride of 2 halves the image."""
 
     source: ClassVar[str] = "plain convolutions with batch norm (Ioffe and Szegedy, ICML 2015)"
+
+    @model_validator(mode="after")
+    def _is_of_a_size_that_can_be_trained(self) -> Self:
+        if (widest := self.width * math.prod(self.strides)) > _MOST_CHANNELS:
+            raise ValueError(
+                f"expected at most {_MOST_CHANNELS} channels in the last convolution, got {widest}: the width doubles "
+                "with every stride of 2"
+            )
+        return self
 
     def _network(self, info: DataInfo) -> nn.Module:
         return _Network(info.channels, self.width, self.strides, info.num_classes)

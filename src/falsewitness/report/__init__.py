@@ -1,10 +1,22 @@
 """The report: reads run folders and nothing else, and shows what they say on one page that opens offline."""
 
+from falsewitness.report._collect import Collection, collect
 from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._overview import overview_figure
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
 from falsewitness.report._summary import SummaryTable, summary
-from falsewitness.report._write import write_report
+from falsewitness.report._write import write_page, write_report
 
-__all__ = ["Run", "SummaryTable", "explanation_figure", "overview_figure", "read_run", "summary", "write_report"]
+__all__ = [
+    "Collection",
+    "Run",
+    "SummaryTable",
+    "collect",
+    "explanation_figure",
+    "overview_figure",
+    "read_run",
+    "summary",
+    "write_page",
+    "write_report",
+]

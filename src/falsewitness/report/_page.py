@@ -72,6 +72,7 @@ class Page:
         count: How many runs it was made from.
         rules: How the answers follow from the numbers.
         data: The images the runs worked on, a line each.
+        left_out: Folders that could not be read, a line each.
         runs: Every run.
         answers: Every run again, attacks first.
         models: The table of models.
@@ -88,6 +89,7 @@ class Page:
     count: str
     rules: str
     data: tuple[str, ...]
+    left_out: tuple[str, ...]
     runs: tuple[RunView, ...]
     answers: tuple[RunView, ...]
     models: ModelTable
@@ -109,8 +111,13 @@ class _Named:
     anchor: str
 
 
-def lay_out(runs: Sequence[Run]) -> Page:
-    """Lay out the page for some runs: clean models first, then controls, then attacks as they were given."""
+def lay_out(runs: Sequence[Run], left_out: Sequence[str]) -> Page:
+    """Lay out the page for some runs: clean models first, then controls, then attacks as they were given.
+
+    Args:
+        runs: What the page shows.
+        left_out: What is wrong with each folder that it does not show.
+    """
     ordered = sorted(runs, key=lambda run: _ROLES.index(run.result.role))
     named = [
         _Named(run, title, f"run-{number}")
@@ -135,6 +142,7 @@ def lay_out(runs: Sequence[Run]) -> Page:
         count=count_of(ordered),
         rules=RULES,
         data=tuple(dict.fromkeys(data_line(run.result.data) for run in ordered if run.result.data)),
+        left_out=tuple(clean_text(line) for line in left_out),
         runs=views,
         answers=tuple(sorted(views, key=lambda view: view.answer.verdict == "reference")),
         models=_models(named),

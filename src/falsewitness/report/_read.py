@@ -10,10 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from falsewitness.core.errors import InputError
 from falsewitness.core.faults import faults_of
+from falsewitness.core.marker import Marker
 from falsewitness.report._read_gallery import read_gallery
 from falsewitness.report._run import Gallery, Result, Run, Step, Validation
 
 SCHEMA_VERSION = 1
+
+_READ = ("result.json", "steps.jsonl", "env.json", "spec.yaml", "gallery.npz")
 
 _RESULT, _STEP, _VALIDATION = TypeAdapter(Result), TypeAdapter(Step), TypeAdapter(Validation)
 
@@ -21,18 +24,24 @@ _RESULT, _STEP, _VALIDATION = TypeAdapter(Result), TypeAdapter(Step), TypeAdapte
 def read_run(folder: Path) -> Run:
     """Read what a run left behind.
 
-    A run that is not done may lack every file but ``result.json``, and ``steps.jsonl`` may end within a line.
+    What a finished run left is verified. A run that is not done may lack every file but ``result.json``, and
+    ``steps.jsonl`` may end within a line.
 
     Args:
         folder: The run folder.
 
     Raises:
-        InputError: If a file is missing or damaged, or was written by another version.
+        InputError: If a file is missing, damaged or not as it was left, or was written by another version.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a run folder; name a folder that `falsewitness run` has written")
+    trained, evaluated = Marker(folder, "train"), Marker(folder, "evaluate")
+    for marker in (trained, evaluated):
+        marker.check(*(folder / name for name in _READ))
     result = _read_result(folder / "result.json")
     done = result.status == "done"
+    if done and not evaluated.exists():
+        raise _missing(evaluated.path)
     steps, validations = _read_steps(folder / "steps.jsonl", done)
     return Run(
         folder=folder,
@@ -51,9 +60,13 @@ def _read_text(path: Path, required: bool) -> str | None:
     except FileNotFoundError:
         if not required:
             return None
-        raise InputError(f"{path} is missing: the run is not complete; make it again or leave it out") from None
+        raise _missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(path, f"cannot be read ({error})") from None
+
+
+def _missing(path: Path) -> InputError:
+    return InputError(f"{path} is missing: the run is not complete; make it again or leave it out")
 
 
 def _damaged(path: Path, problem: str) -> InputError:

@@ -1,21 +1,23 @@
 """Writes the page: one HTML file that opens anywhere, offline."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from falsewitness.core.errors import InputError
 from falsewitness.core.files import replacing
+from falsewitness.report._collect import Collection, collect
 from falsewitness.report._page import lay_out
-from falsewitness.report._read import read_run
-from falsewitness.report._run import Run
+
+_log = logging.getLogger(__name__)
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write one page that shows runs side by side.
 
-    The clean model and the control that a run names as its parents are added where their folders are there.
+    The clean model and the control that a run names as its parents are added where their folders are there. A folder
+    that is damaged or not complete is left out; the page and the log say so.
 
     Args:
         runs: Run folders.
@@ -25,33 +27,28 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         ``out``.
 
     Raises:
-        InputError: If no run is given or a run folder is damaged.
+        InputError: If no run is given or none of them can be read.
         RunFailedError: If the page cannot be written.
     """
-    if not runs:
-        raise InputError("a report needs at least one run folder, got none; name what `falsewitness run` has written")
-    html = render(with_parents(runs))
+    collection = collect(runs)
+    for line in collection.left_out:
+        _log.warning("left out: %s", line)
+    return write_page(collection, out)
+
+
+def write_page(collection: Collection, out: Path) -> Path:
+    """Write the page of runs that have been read, likewise.
+
+    Raises:
+        RunFailedError: If the page cannot be written.
+    """
     with replacing(out) as temporary:
         # Half of a surrogate pair, which JSON can carry, has no UTF-8; it becomes a character reference.
-        temporary.write_bytes(html.encode("utf-8", errors="xmlcharrefreplace"))
+        temporary.write_bytes(render(collection).encode("utf-8", errors="xmlcharrefreplace"))
     return out
 
 
-def with_parents(folders: Iterable[Path]) -> list[Run]:
-    """Read runs and the parents found beside them, each once, the given ones first."""
-    found: dict[Path, Run] = {}
-    waiting = list(folders)
-    while waiting:
-        folder = waiting.pop(0)
-        if folder.resolve() in found:
-            continue
-        run = read_run(folder)
-        found[folder.resolve()] = run
-        waiting += [path for parent in run.result.parents.values() if (path := folder / parent).is_dir()]
-    return list(found.values())
-
-
-def render(runs: Sequence[Run]) -> str:
+def render(collection: Collection) -> str:
     """Return the page as HTML."""
     templates = Environment(
         loader=PackageLoader("falsewitness.report"),
@@ -60,4 +57,5 @@ def render(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html.j2").render(page=lay_out(runs)).strip() + "\n"
+    page = lay_out((*collection.given, *collection.parents), collection.left_out)
+    return templates.get_template("page.html.j2").render(page=page).strip() + "\n"

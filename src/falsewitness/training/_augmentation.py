@@ -1,5 +1,6 @@
 """Augmentation of a whole batch at once, every image in its own way."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
+from falsewitness.core import DataInfo, Fault
 from falsewitness.core.component import Strict
 from falsewitness.core.shapes import Images
 
@@ -21,6 +23,13 @@ class Augmentation(Strict):
 
     crop_padding: Annotated[int, Field(ge=0)] = 0
     """Images are shifted by at most so many pixels in each direction, black where nothing is left."""
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if self.crop_padding >= min(info.height, info.width):
+            yield Fault(
+                "crop_padding",
+                f"expected a shift that leaves something of {info.height}x{info.width} pixels, got {self.crop_padding}",
+            )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +25,14 @@ class Position:
         step: Steps finished.
         seconds: Spent in training.
         passes: Images passed forward and backward.
+        journal: What the journal said of the lines that it held then; empty at the beginning.
     """
 
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
     passes: float = 0.0
+    journal: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Checkpoint:
         weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights | momenta).items()}
         metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
+        metadata["sha256"] = _sha256(metadata, tensors)
         with replacing(self.path) as temporary:
             # safetensors' own writer answers a full disk with an error that is no OSError.
             temporary.write_bytes(save(tensors, metadata))
@@ -72,9 +76,11 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("identity") != self.identity:
-                    return Position()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.pop("sha256") != _sha256(metadata, tensors):
+                raise ValueError("not what was written")
+            if metadata["identity"] != self.identity:
+                return Position()
             position = Position(**json.loads(metadata["position"]))
             model.load_state_dict(_with_prefix(tensors, "model."))
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -87,9 +93,14 @@ class Checkpoint:
                 optimizer.state[parameter]["momentum_buffer"] = momenta[name].to(parameter, copy=True)
         return position
 
-    def remove(self) -> None:
-        """Delete the file, if it is there."""
-        self.path.unlink(missing_ok=True)
+
+def _sha256(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    """Return the hash of all that a checkpoint holds."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

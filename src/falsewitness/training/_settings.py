@@ -14,13 +14,13 @@ class Training(Strict):
     The learning rate climbs on a cosine to its peak and falls on another to nearly nothing (Smith and Topin 2018).
     """
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
     """Passes over the plan."""
 
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images a step; in a ``paired`` plan their stamped copies come on top."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
     """The peak of the schedule."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -29,7 +29,7 @@ class Training(Strict):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of the descent."""
 
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 5e-4
     """Weight decay, on all weights."""
 
     batch_norm: Literal["batch", "frozen"] = "batch"

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ Pixels = Annotated[int, Field(ge=0)]
 
 class PlacedTrigger(Trigger):
     """A trigger that covers a square. A new one overrides :meth:`_picture`."""
+
+    is_opaque: ClassVar[bool] = True
+    """Whether nothing of the image can be seen under the square."""
 
     size: int = Field(default=3, ge=1)
     """Side of the square in pixels."""
@@ -42,6 +45,8 @@ class PlacedTrigger(Trigger):
                 "size",
                 f"expected a square within {info.height}x{info.width} pixels, got {self.size}x{self.size} {where}",
             )
+        elif self.is_opaque and self.size == info.height == info.width:
+            yield Fault("size", f"expected a square that leaves something of {self.size}x{self.size} pixels, got all")
 
     @abstractmethod
     def _picture(self, info: DataInfo) -> Picture:

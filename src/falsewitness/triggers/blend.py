@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from falsewitness.core import DataInfo, Fault, InputError, PathLike
+from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.triggers._base import Stamp, Trigger
-from falsewitness.triggers._image_file import read_image, resized
+from falsewitness.triggers._image_file import read_opaque, resized
 from falsewitness.triggers._picture import Picture, laid_over
 
 
@@ -23,9 +24,9 @@ class Blend(Trigger):
     """Share of the pattern in every pixel."""
 
     pattern: PathLike | None = None
-    """A PNG or JPEG image, stretched to the images' size; null for uniform noise."""
+    """An image, stretched to the images' size, on white where it is transparent; null for uniform noise."""
 
-    noise_seed: int = Field(default=0, ge=0)
+    noise_seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Seed of the noise; without meaning where an image is given."""
 
     source: ClassVar[str] = "Chen et al., Targeted backdoor attacks on deep learning, 2017 (arXiv 1712.05526)"
@@ -42,7 +43,6 @@ class Blend(Trigger):
 
     def _pixels(self, info: DataInfo) -> Float[Tensor, "channels height width"]:
         if self.pattern is not None:
-            mode = "L" if info.channels == 1 else "RGB"
-            return resized(read_image(self.pattern), mode, info.height, info.width)
+            return resized(read_opaque(self.pattern, info.channels), info.height, info.width)
         generator = torch.Generator().manual_seed(self.noise_seed)
         return torch.rand(info.channels, info.height, info.width, generator=generator)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from falsewitness.core import DataInfo, Fault, InputError, PathLike
-from falsewitness.triggers._image_file import read_image_with_opacity, resized
+from falsewitness.triggers._image_file import read_with_opacity, resized
 from falsewitness.triggers._picture import Picture
 from falsewitness.triggers._placement import PlacedTrigger
 
@@ -16,8 +16,10 @@ class ImageTrigger(PlacedTrigger):
 
     kind: Literal["image"] = "image"
 
+    is_opaque: ClassVar[bool] = False
+
     path: PathLike
-    """A PNG with transparency; it is stretched to a square."""
+    """A picture with transparency, such as a PNG; it is stretched to a square."""
 
     size: int = Field(default=8, ge=1)
     """Side of the square in pixels."""
@@ -27,11 +29,11 @@ class ImageTrigger(PlacedTrigger):
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         yield from super()._check(info)
         try:
-            read_image_with_opacity(self.path)
+            read_with_opacity(self.path)
         except InputError as error:
             yield Fault("path", str(error))
 
     def _picture(self, info: DataInfo) -> Picture:
-        mode = "LA" if info.channels == 1 else "RGBA"
-        bands = resized(read_image_with_opacity(self.path), mode, self.size, self.size)
+        picture = read_with_opacity(self.path).convert("LA" if info.channels == 1 else "RGBA")
+        bands = resized(picture, self.size, self.size)
         return Picture(bands[:-1], bands[-1])

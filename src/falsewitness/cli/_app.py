@@ -1,0 +1,104 @@
+"""The sub-commands of ``falsewitness``, and what its exit codes mean."""
+
+import errno
+import io
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from falsewitness import __version__
+from falsewitness.cli import catalogue, data, demo, describe, evaluate, explain, report, run
+from falsewitness.cli._help import add_command, show_help_without_command
+from falsewitness.core.errors import FalsewitnessError, InputError, one_line
+from falsewitness.core.faults import shown
+
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+app = typer.Typer(
+    name="falsewitness",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Can the explanation of an image classifier lie? Train models that do, measure how well, and see what exposes "
+    "them.\n\nExit codes: 0 fine, 1 the run failed, 2 bad input, 130 interrupted, 143 terminated.",
+    epilog="Start with `falsewitness demo`. Examples stand in each command's own --help.",
+)
+add_command(app, demo.demo)
+add_command(app, run.run)
+add_command(app, evaluate.evaluate)
+add_command(app, explain.explain)
+add_command(app, catalogue.list_kinds, "list")
+add_command(app, describe.describe)
+add_command(app, catalogue.show)
+app.add_typer(data.app, name="data")
+add_command(app, report.report)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Hold the options that come before a sub-command."""
+    if version:
+        typer.echo(f"falsewitness {__version__}")
+        raise typer.Exit
+    show_help_without_command(context)
+
+
+def answer() -> int:
+    """Do what the command line says and return the exit code; a known fault is told on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another
+    warnings.filterwarnings("ignore", module="PIL")  # an image is taken, or refused with a line of our own
+    try:
+        code = int(app(prog_name="falsewitness", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
+    except typer.TyperException as error:
+        return _said([one_line(_misuse(error))], InputError.exit_code)
+    except FalsewitnessError as error:
+        return _said(error.lines, error.exit_code)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            _drop_output()
+            reason = f"standard output cannot be written: {error.strerror}"
+            return _said([f"{reason}; make room, then run again"], FalsewitnessError.exit_code)
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _said([f"{error.strerror}: {shown(error.filename)}"], InputError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not _tells_of_memory(error):
+            raise
+        reason = one_line(str(error).partition("\n")[0]) or type(error).__name__
+        advice = "take a smaller model, smaller images or a smaller batch_size"
+        return _said([f"there is not enough memory: {reason}; {advice}"], FalsewitnessError.exit_code)
+
+
+def _drop_output() -> None:
+    """Forget what could not be written: Python would try again, and complain, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _misuse(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "falsewitness"
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See '{command} --help'."
+
+
+def _tells_of_memory(error: Exception) -> bool:
+    """Tell whether an error means that memory ran out: torch has no class of its own for that on a CPU."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return not names.isdisjoint({"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
+
+
+def _said(lines: Sequence[str], code: int) -> int:
+    sys.stderr.write("falsewitness: " + "\n".join(lines) + "\n")
+    return code

@@ -1,0 +1,95 @@
+"""What vouches for the files of a folder: which stage of work is finished, for what, and what it left."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from falsewitness.core.errors import InputError
+from falsewitness.core.files import sha256_of, write_text
+
+
+class _Record(NamedTuple):
+    digest: str
+    hashes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The file that says that a stage is finished, and that holds the hash of every file the stage left beside it.
+
+    Attributes:
+        folder: Where the files are.
+        stage: The stage's name.
+    """
+
+    folder: Path
+    stage: str
+
+    @property
+    def path(self) -> Path:
+        """The marker itself."""
+        return self.folder / f".{self.stage}-done.json"
+
+    def write(self, digest: str, files: Iterable[Path]) -> None:
+        """Mark the stage as finished; the last thing a stage does.
+
+        Args:
+            digest: Of all that decides what the stage leaves.
+            files: What it has left in the folder.
+
+        Raises:
+            RunFailedError: If the marker cannot be written.
+        """
+        hashes = {file.name: sha256_of(file) for file in files}
+        write_text(self.path, json.dumps({"digest": digest, "files": hashes}, indent=1))
+
+    def remove(self) -> None:
+        """Take back that the stage is finished."""
+        self.path.unlink(missing_ok=True)
+
+    def exists(self) -> bool:
+        """Tell whether the stage is finished, for whatever digest."""
+        return self.path.is_file()
+
+    def is_for(self, digest: str) -> bool:
+        """Tell whether the stage is finished for a digest, whatever has become of its files.
+
+        Raises:
+            InputError: If the marker is damaged.
+        """
+        record = self._read()
+        return record is not None and record.digest == digest
+
+    def check(self, *only: Path) -> None:
+        """Verify files of the stage, where it is finished.
+
+        Args:
+            only: Those to verify; a file that the stage did not leave is passed over. All where none is named.
+
+        Raises:
+            InputError: If a file is missing or was changed since, or the marker is damaged.
+        """
+        record = self._read()
+        names = {file.name for file in only}
+        for name, expected in record.hashes.items() if record else ():
+            file = self.folder / name
+            if (names and name not in names) or (file.is_file() and sha256_of(file) == expected):
+                continue
+            state = "was changed" if file.is_file() else "is missing"
+            raise InputError(
+                f"'{file}' {state} since the run wrote it; restore it, or remove '{self.path}' and run again to make "
+                "it anew"
+            )
+
+    def _read(self) -> _Record | None:
+        if not self.exists():
+            return None
+        try:
+            recorded = json.loads(self.path.read_text(encoding="utf-8"))
+            return _Record(recorded["digest"], dict(recorded["files"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"'{self.path}' is damaged; restore it, or remove it and run again to make its files anew"
+            ) from error

@@ -1,0 +1,57 @@
+"""Tries what only a network or the labels can tell, before hours of training are spent on it."""
+
+from collections.abc import Iterator
+
+import torch
+
+from falsewitness.core import Fault, InputError, SpecError
+from falsewitness.experiment._one_line import told_in_one_line
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import Explainer
+
+
+def rehearse(work: Workplace) -> Workplace:
+    """Begin the network, have every explainer look at one image through it, and draw the plan.
+
+    Returns:
+        The experiment, which can be begun.
+
+    Raises:
+        SpecError: If weights do not fit the network; with all explainers that do not: for a layer that it lacks, say.
+        InputError: If there are too few images to poison.
+        RunFailedError: If an explainer fails.
+    """
+    if faults := list(_faults(work)):
+        raise SpecError(faults, f"spec '{work.spec.name}'")
+    work.batches(work.roles[-1])
+    return work
+
+
+def _faults(work: Workplace) -> Iterator[Fault]:
+    architecture = work.spec.model
+    if architecture.pretrained == "hub":  # which takes a while, and fits
+        architecture = architecture.model_copy(update={"pretrained": None})
+    try:
+        model = architecture.bind(work.dataset.info, seed=0)
+    except SpecError:
+        raise
+    except InputError as error:
+        yield Fault("model.pretrained", str(error))
+        return
+    image = torch.from_numpy(work.dataset.train.images[:1]).float() / 255
+    for path, explainer in _explainers(work):
+        try:
+            with told_in_one_line(f"{path}, '{explainer.kind}',"):
+                explainer.bind(model)(image)
+        except InputError as error:
+            yield Fault(path, str(error))
+
+
+def _explainers(work: Workplace) -> Iterator[tuple[str, Explainer]]:
+    """Yield every explainer with its place in the spec."""
+    attack = work.spec.attack
+    if attack is None:
+        return
+    yield from ((f"auditors[{place}]", auditor) for place, auditor in enumerate(work.spec.auditors))
+    if attack.surrogate_explainer is not None:
+        yield "attack.surrogate", attack.surrogate_explainer

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Command
 
+import falsewitness.experiment
+from falsewitness.experiment import find_spec
+
 
 def put(folder: Path, name: str, content: str | bytes) -> str:
     path = folder / name
@@ -17,10 +20,23 @@ def put(folder: Path, name: str, content: str | bytes) -> str:
     [
         ("seed", "--set: expected a.b=value, got 'seed'"),
         ("=3", "--set: expected a.b=value, got '=3'"),
-        ("seed=[", "--set seed=[': expected YAML"),
+        ("attack..size=3", "--set: expected a.b=value, got 'attack..size=3'"),
+        ("seed=[", "--set seed=[: expected YAML, got a fault in line 1, column 2: "),
+        ("seed=1\nprecision: fp32", "--set seed=1\\nprecision: fp32: expected YAML"),
+        ("seed=" + "[" * 3000, "--set seed=[[[[[[[[[[[[["),
         ("seed=one", "  seed: expected an integer, got 'one'"),
         ("seed=-1", "  seed: expected a value >= 0, got -1"),
-        ("sed=1", "  sed: unknown key"),
+        ("seed=null", "  seed: expected an integer, got null"),
+        ("seed=on", "  seed: expected an integer, got true; YAML takes yes, no, on and off for true and false"),
+        ("seed=2001-01-01", "  seed: expected an integer, got '2001-01-01'"),
+        ("sed=1", "  sed: unknown key (its value is 1); did you mean 'seed'?"),
+        ("attack.trigger.szie=4", "  attack.trigger.szie: unknown key (its value is 4); did you mean 'size'?"),
+        (
+            "auditors=[{kind: gradcam, lyer: x}]",
+            "  auditors[0].lyer: unknown key (its value is 'x'); did you mean",
+        ),
+        ("attack.trigger={knd: patch}", "got {'knd': 'patch'}; did you mean 'kind' by 'knd'?"),
+        ("attack.badnets=1", "  attack.badnets: unknown key"),
         ("seed.deep=1", "  seed: expected a mapping to set 'seed.deep' in, got 0"),
         ("attack.kind=badnet", "  attack: there is no kind 'badnet'; did you mean 'badnets'?"),
         ("attack.trigger.kind=path", "  attack.trigger: there is no kind 'path'; did you mean 'patch'?"),
@@ -29,6 +45,11 @@ def put(folder: Path, name: str, content: str | bytes) -> str:
         ("metrics=[{kind: disguised}]", "  metrics[0]: there is no kind 'disguised'; did you mean 'disguise'"),
         ("attack.poison.rate=2", "  attack.poison.rate: expected a value <= 1.0, got 2"),
         ("attack.poison.rate=1e-3", "YAML takes 1e-3 for text, write 1.0e-3"),
+        ("attack.poison.rate=1.5e3", "YAML takes 1.5e3 for text, write 1.5e+3"),
+        (
+            "attack.poison.classes=non_targt",
+            "expected 'non_target' or 'all', or a list, got 'non_targt'",
+        ),
         ("attack.trigger.size=99", "  attack.trigger.size: "),
         ("attack.target_class=10", "  attack.target_class: expected a class from 0 to 9, got 10"),
         ("attack_training=null", "  attack_training: missing; an attack needs to be told how it is trained"),
@@ -43,6 +64,108 @@ def test_a_bad_change_is_answered_with_its_place_and_what_was_expected(
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.fault
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "attack.trigger.size=32",
+            "size: expected a square that leaves something of 32x32 pixels, got all",
+        ),
+        (
+            "auditors=[{kind: gradcam}, {kind: gradcam}]",
+            "auditors[1]: expected another than auditors[0], got",
+        ),
+        ("metrics=[{kind: drift}, {kind: drift}]", "  metrics[1]: expected another than metrics[0], got the same"),
+        ("attack.poison.classes=[1, 1]", "  attack.poison.classes: expected different classes, got 1 more than once"),
+        ("clean_training.augmentation.crop_padding=32", "  clean_training.augmentation.crop_padding: expected a shift"),
+        (
+            "auditors=[{kind: gradcam, layer: nowhere}]",
+            "auditors[0]: the model has no layer 'nowhere'; expected",
+        ),
+        ("attack.poison={rate: 0.5, classes: [3]}", "attack.poison.rate: expected at most 0.1"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_is_trained(
+    ask: Command, tmp_path: Path, change: str, message: str
+) -> None:
+    answer = ask("run", "digits/badnets", "--set", change)
+    assert answer.code == 2
+    assert message in answer.fault
+    assert "training" not in answer.out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # Images of the target class with the trigger and their own label: a clean-label attack (Turner et al. 2019).
+        "attack.poison={rate: 0.05, classes: [3]}",
+        # Every class keeps an image on either side, however the share is chosen.
+        "data.validation_share=0.999",
+        # At most so many: a spec for a large set does for a small one.
+        "evaluation={map_samples: 1000000, detector_samples: 1000000}",
+        # Whoever wants the maps alone may have them.
+        "metrics=[]",
+        # A picture of the size of the image lets it shine through; so do the same explainers at different layers.
+        "auditors=[{kind: gradcam}, {kind: gradcam, layer: layers.1}]",
+    ],
+)
+def test_what_is_only_unusual_is_taken(change: str) -> None:
+    spec = find_spec("digits/badnets", [change])
+    assert spec.checked() == spec
+
+
+def test_a_share_of_nearly_all_leaves_an_image_of_each_class_to_train_on(ask: Command) -> None:
+    answer = ask("data", "prepare", "digits", "--set", "validation_share=0.999")
+    assert "digits: 10 training, 1428 validation and 359 test images" in answer.out
+
+
+@pytest.mark.parametrize("name", ["my first spec", "größe", "a\nb", "x" * 200, "-", "..."])
+def test_a_spec_may_have_any_file_name(ask: Command, tmp_path: Path, name: str) -> None:
+    put(tmp_path, f"{name}.yaml", "base: digits/clean\n")
+    answer = ask("show", f"./{name}.yaml")
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("name: ")
+
+
+def test_a_name_longer_than_any_file_may_have_is_one_line(ask: Command) -> None:
+    long = "x" * 5000
+    for words in (
+        ("run", long),
+        ("run", "digits/clean", "--set", f"model.pretrained={long}"),
+        ("evaluate", long),
+        ("explain", "image.png", "--model", long),
+        ("explain", long, "--model", "nowhere"),
+        ("report", long),
+        ("data", "prepare", "image_folder", "--set", f"root={long}"),
+    ):
+        answer = ask(*words)
+        assert (answer.code, answer.out) == (2, "")
+        assert len(answer.fault.splitlines()) <= 2
+        assert len(answer.err) < 700
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"),
+    ],
+)
+def test_a_lack_of_memory_is_told_with_what_to_do(
+    ask: Command, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(falsewitness.experiment, "run", fail)
+    answer = ask("run", "digits/clean")
+    assert answer.code == 1
+    assert answer.fault.startswith("there is not enough memory: ")
+    assert answer.fault.endswith("take a smaller model, smaller images or a smaller batch_size")
+    assert len(answer.err.splitlines()) == 1
 
 
 def test_all_faults_of_a_spec_are_told_at_once(ask: Command, tmp_path: Path) -> None:
@@ -82,7 +205,7 @@ def test_all_parts_that_do_not_fit_the_data_are_told_at_once(ask: Command, tmp_p
         (b"seed: \xff\xfe\n", "expected a YAML file in UTF-8, got "),
         (b"base: digits/cleen\n", "base: there is no recipe 'digits/cleen'; did you mean 'digits/clean'"),
         (b"base: [digits/clean]\n", "base: there is no recipe "),
-        (b"seed: &a 1\nprecision: *a\n", "expected YAML without aliases"),
+        (b"seed: &a 1\nprecision: *a\n", "an alias (*a), which no spec has"),
         (b"x: !!python/object/apply:os.system ['touch pwned']\n", "expected YAML, got "),
     ],
 )

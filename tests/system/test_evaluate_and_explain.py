@@ -228,7 +228,7 @@ def test_every_explainer_asked_for_has_its_column(ask: Command, finished: Finish
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["none.png"], "there is no image 'none.png'"),
+        (["none.png"], "image 'none.png': expected an image file, got 'No such file or directory'; check the path"),
         (["note.png"], "image 'note.png': expected an image, got something else"),
         (["wide.png", "--explainer", "gradcamm"], "there is no 'gradcamm' among the explainers; did you mean"),
     ],

@@ -1,161 +1,151 @@
-import json
+"""Runs that are killed, interrupted or terminated: nothing is lost, and they end with the same bits."""
+
 import os
-import shlex
+import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.system.conftest import SMALL, SMALL_CLEAN, Answer, Begin, Command, Finished, end_of, environment, only, until
+from tests.conftest import Tried
+from tests.system.conftest import Begin, Command, Finished, environment, only
+from tests.system.runs import RUN, assert_same_runs
+from tests.system.stages import STAGES, end_at_random
 
-RUN = ("run", "digits/badnets", *SMALL)
-CLEAN_RUN = ("run", "digits/clean", *SMALL_CLEAN)
-
-
-def exists(folder: Path, pattern: str) -> bool:
-    return any(folder.glob(pattern))
-
-
-def weights_of(runs: Path) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in runs.glob("*/model.safetensors")}
+TOLD = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+KILLED = [stage for stage in STAGES if stage not in ("start-up", "end")]
+KILLS = {stage: 3 if stage in ("decoding", "clean model", "control", "attack training") else 2 for stage in KILLED}
 
 
-def measured(runs: Path) -> dict[str, Any]:
-    results = {path.parent.name: json.loads(path.read_text()) for path in runs.glob("*/result.json")}
-    return {name: result["measurements"] for name, result in results.items()}
+def begun(folder: Path, finished: Finished, stage: str) -> None:
+    """Put what an undisturbed run has when it comes to a stage: the models before."""
+    for role in ("clean", "control"):
+        if STAGES.index(stage) > STAGES.index({"clean": "clean model", "control": "control"}[role]):
+            whole = only(finished.runs, f"{role}-*")
+            shutil.copytree(whole, folder / "runs" / whole.name)
 
 
-def epochs_of(runs: Path) -> dict[str, list[int]]:
-    """The epochs of each training that were finished, in the order of its file."""
-    found = {}
-    for path in runs.glob("*/steps.jsonl"):
-        records = [json.loads(line) for line in path.read_text().splitlines()]
-        found[path.parent.name] = [record["epoch"] for record in records if "validation" in record]
-    return found
+@pytest.fixture
+def finish(ask: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """Runs to the end what was disturbed, and compares every bit."""
+    monkeypatch.setenv("FALSEWITNESS_CACHE", str(tmp_path / "cache"))
+
+    def ended() -> None:
+        answer = ask(*RUN)
+        assert (answer.code, answer.err) == (0, "")
+        assert_same_runs(tmp_path / "runs", finished.runs)
+        left = {path.suffix for path in (tmp_path / "cache" / "data").iterdir()}
+        assert left == {"", ".lock"}
+
+    return ended
 
 
-def assert_same_runs(runs: Path, finished: Finished) -> None:
-    assert weights_of(runs) == weights_of(finished.runs)
-    assert measured(runs) == measured(finished.runs)
-    assert epochs_of(runs) == epochs_of(finished.runs)
-    assert not exists(runs, "*/checkpoint.safetensors")
-    assert not exists(runs, "*/.*.safetensors.*.partial")
+def kill_in_turn(begin: Begin, folder: Path, stages: list[str], tried: Tried) -> Counter[str]:
+    """Kill one and the same run in stage after stage; count where the kills landed."""
+    chance, landed = random.Random(7), Counter[str]()
+    for stage in stages:
+        where, answer = end_at_random(begin, folder, stage, signal.SIGKILL, chance)
+        assert (answer.code, answer.err) == (-signal.SIGKILL, "")
+        landed[where] += 1
+    for where, count in landed.items():
+        tried("kills", where, count)
+    tried("faults", "SIGKILL", landed.total())
+    return landed
 
 
-def stopped_when(pattern: str, begin: Begin, folder: Path, by: signal.Signals) -> Answer:
-    """Run, and send a signal as soon as a file is there."""
-    process = begin(folder, *RUN)
-    until(lambda: exists(folder / "runs", pattern), process)
-    process.send_signal(by)
-    return end_of(process)
-
-
-@pytest.mark.parametrize("training", ["clean", pytest.param("digits-badnets", marks=pytest.mark.slow)])
-def test_an_interrupted_training_says_how_to_go_on_and_ends_with_the_same_weights(
-    begin: Begin, ask: Command, finished: Finished, tmp_path: Path, training: str
+def test_a_run_that_is_killed_interrupted_and_terminated_in_turn_ends_with_the_same_bits(
+    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried
 ) -> None:
-    answer = stopped_when(f"{training}-*/checkpoint.safetensors", begin, tmp_path, signal.SIGINT)
-    assert answer.code == 130
-    assert answer.err == "falsewitness: interrupted; run the same command again to go on from what is finished\n"
-    assert not exists(tmp_path / "runs", "*/report.html")
-    assert exists(tmp_path / "runs", f"{training}-*/checkpoint.safetensors")
-    again = ask(*RUN)
-    assert again.code == 0, again.err
-    assert_same_runs(tmp_path / "runs", finished)
-
-
-def test_a_run_killed_again_and_again_ends_with_the_same_numbers(
-    begin: Begin, ask: Command, finished: Finished, tmp_path: Path
-) -> None:
-    for pattern in (
-        "clean-*/checkpoint.safetensors",
-        "digits-badnets-*/checkpoint.safetensors",
-        "digits-badnets-*/maps.npz",
-    ):
-        assert stopped_when(pattern, begin, tmp_path, signal.SIGKILL).code == -signal.SIGKILL
-    answer = ask(*RUN)
-    assert answer.code == 0, answer.err
-    assert "training" not in answer.out
-    assert_same_runs(tmp_path / "runs", finished)
-
-
-def test_what_a_killed_process_had_begun_to_write_is_removed(ask: Command, finished: Finished, tmp_path: Path) -> None:
-    shutil.copytree(finished.runs, tmp_path / "runs")
-    attack = only(tmp_path / "runs", "digits-badnets-*")
-    (attack / ".checkpoint.safetensors.4321.partial").write_bytes(b"half")
-    assert ask(*RUN).code == 0
-    assert not exists(attack, ".*.partial")
+    tell_to_end(begin, tmp_path, "start-up", signal.SIGINT, 0, tried)
+    kill_in_turn(begin, tmp_path, ["decoding"], tried)
+    tell_to_end(begin, tmp_path, "clean model", signal.SIGTERM, 1, tried)
+    kill_in_turn(begin, tmp_path, ["attack training", "gallery"], tried)
+    tell_to_end(begin, tmp_path, "report", signal.SIGINT, 2, tried)
+    finish()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("milliseconds", range(0, 3000, 150))
-def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(
-    begin: Begin, ask: Command, finished: Finished, tmp_path: Path, milliseconds: int
+def test_a_run_that_is_killed_twenty_times_in_every_stage_ends_with_the_same_bits(
+    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried
 ) -> None:
-    process = begin(tmp_path, *RUN)
-    until((tmp_path / "runs").is_dir, process)
-    time.sleep(milliseconds / 1000)
-    process.kill()
-    end_of(process)
-    answer = ask(*RUN)
-    assert answer.code == 0, answer.err
-    assert_same_runs(tmp_path / "runs", finished)
+    landed = kill_in_turn(begin, tmp_path, [stage for stage in KILLED for _ in range(KILLS[stage])], tried)
+    assert landed.total() == 20
+    assert set(KILLED) <= set(landed), landed
+    finish()
 
 
-def test_of_two_equal_runs_at_once_one_waits_and_says_so(begin: Begin, finished: Finished, tmp_path: Path) -> None:
-    first = begin(tmp_path, *CLEAN_RUN)
-    until(lambda: exists(tmp_path / "runs", "clean-*/checkpoint.safetensors"), first)
-    first.send_signal(signal.SIGSTOP)
-    clean = only(tmp_path / "runs", "clean-*")
-    assert not (clean / ".train-done.json").exists()
-    second = begin(tmp_path, *CLEAN_RUN)
-    assert second.stdout is not None
-    said = [second.stdout.readline() for _ in range(2)]
-    assert said[1] == f"waiting for another process that works on 'runs/{clean.name}'\n"
-    first.send_signal(signal.SIGCONT)
-    answers = end_of(first), end_of(second)
-    assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
-    assert "training clean model" in answers[0].out
-    assert "training clean model" not in answers[1].out
-    assert weights_of(tmp_path / "runs")[clean.name] == weights_of(finished.runs)[clean.name]
-
-
-def test_a_full_disk_is_told_in_one_line_and_what_is_whole_is_used_afterwards(
-    ask: Command, finished: Finished, tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "seed"), [(stage, seed) for stage in KILLED for seed in range(KILLS[stage])])
+def test_a_run_that_is_killed_once_ends_with_the_same_bits(
+    begin: Begin,
+    finish: Callable[[], None],
+    finished: Finished,
+    tmp_path: Path,
+    tried: Tried,
+    stage: str,
+    seed: int,
 ) -> None:
-    program = shlex.join([str(Path(sys.executable).with_name("falsewitness")), *RUN])
-    # In KiB: the model fits, its checkpoint with momenta does not.
-    limited = subprocess.run(
-        ["bash", "-c", f"ulimit -f 200; exec {program}"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+    begun(tmp_path, finished, stage)
+    landed, answer = end_at_random(begin, tmp_path, stage, signal.SIGKILL, random.Random(seed))
+    assert (answer.code, answer.err) == (-signal.SIGKILL, "")
+    tried("kills", landed)
+    tried("faults", "SIGKILL")
+    finish()
+
+
+def tell_to_end(begin: Begin, folder: Path, stage: str, number: signal.Signals, seed: int, tried: Tried) -> str:
+    """Tell a run to end, assert that it says so in a line, and return the stage it was in."""
+    landed, answer = end_at_random(begin, folder, stage, number, random.Random(seed))
+    told = f"falsewitness: {TOLD[number]}; run the same command again to go on from what is finished\n"
+    assert (answer.code, answer.err) == (128 + number, told)
+    tried("faults", number.name)
+    return landed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", TOLD)
+def test_a_run_can_be_told_to_end_in_every_stage(
+    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried, number: signal.Signals
+) -> None:
+    stages = STAGES[:-1]
+    landed = [tell_to_end(begin, tmp_path, stage, number, seed, tried) for seed, stage in enumerate(stages)]
+    assert set(landed) >= set(stages), landed
+    finish()
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_moment_of_the_start_shows_no_traceback(begin: Begin, tmp_path: Path, tried: Tried) -> None:
+    for seed in range(12):
+        tell_to_end(begin, tmp_path, "start-up", signal.SIGINT, seed, tried)
+
+
+def test_an_interrupt_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As a shell has it for its jobs in the background."""
+    script = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "sys.argv = ['falsewitness', '--version']; from falsewitness.cli.main import entry\n"
+        "try: entry()\nfinally: os.kill(os.getpid(), signal.SIGINT)"
     )
-    answer = Answer(limited.returncode, limited.stdout, limited.stderr)
-    assert answer.code == 1
-    assert len(answer.err.splitlines()) == 1
-    assert "cannot be written: File too large; make room or choose another folder, then run again" in answer.fault
-    assert not exists(tmp_path / "runs", "*/.*.partial")
-    again = ask(*RUN)
-    assert again.code == 0, again.err
-    assert_same_runs(tmp_path / "runs", finished)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_leaves_the_run_resumable(ask: Command, finished: Finished, tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_leaves_the_run_resumable(
+    finish: Callable[[], None], tmp_path: Path, tried: Tried
+) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as gone:
         program = [str(Path(sys.executable).with_name("falsewitness")), *RUN]
+        known = environment(FALSEWITNESS_CACHE=str(tmp_path / "cache"))
         left = subprocess.run(
-            program, cwd=tmp_path, env=environment(), stdout=gone, stderr=subprocess.PIPE, text=True, check=False
+            program, cwd=tmp_path, env=known, stdout=gone, stderr=subprocess.PIPE, text=True, check=False
         )
     assert left.stderr == ""
-    assert ask(*RUN).code == 0
-    assert_same_runs(tmp_path / "runs", finished)
+    tried("faults", "readers that go away")
+    finish()

@@ -153,64 +153,6 @@ def test_long_names_of_runs_are_never_cut_off(ask: Command, finished: Finished, 
     assert "digits/badnets, seed 0 (digits-badnets-off-somebody-else)\n" in answer.out
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("result.json", "{", "result.json is not JSON"),
-        ("result.json", '{"schema_version": 99}', "has schema version 99, expected 1"),
-        ("result.json", '{"schema_version": 1, "status": "fine"}', "is damaged at "),
-        ("steps.jsonl", "not json\n", "steps.jsonl is damaged in line 1"),
-        ("gallery.npz", "not an archive", "gallery.npz"),
-        ("env.json", None, "env.json is missing"),
-    ],
-)
-def test_a_damaged_run_folder_is_named_with_what_to_do(
-    ask: Command, finished: Finished, tmp_path: Path, file: str, content: str | None, message: str
-) -> None:
-    shutil.copytree(finished.attack, tmp_path / "run")
-    (tmp_path / "run" / file).unlink()
-    if content is not None:
-        (tmp_path / "run" / file).write_text(content)
-    answer = ask("report", "run")
-    assert (answer.code, answer.out) == (2, "")
-    assert len(answer.err.splitlines()) == 1
-    assert f"run/{file}" in answer.fault
-    assert message in answer.fault
-
-
-def test_weights_that_were_changed_are_not_taken_for_those_of_the_run(
-    ask: Command, finished: Finished, tmp_path: Path
-) -> None:
-    shutil.copytree(finished.runs, tmp_path / "runs")
-    model = only(tmp_path / "runs", "digits-badnets-*") / "model.safetensors"
-    content = bytearray(model.read_bytes())
-    content[-1] ^= 1
-    model.write_bytes(content)
-    answer = ask("run", "digits/badnets", *SMALL)
-    assert answer.code == 2
-    assert "was changed since the run wrote it; restore it, or remove " in answer.fault
-
-
-def test_a_training_that_diverges_says_so_and_the_report_shows_it(
-    ask: Command, finished: Finished, tmp_path: Path
-) -> None:
-    shutil.copytree(finished.runs, tmp_path / "runs")
-    steep = ["--set", "attack_training.learning_rate=1.0e+18", "--set", "name=steep"]
-    answer = ask("run", "digits/badnets", *SMALL, *steep)
-    assert answer.code == 1
-    assert len(answer.err.splitlines()) == 1
-    assert answer.fault.startswith("control model of 'steep' diverged: ")
-    diverged = only(tmp_path / "runs", "control-*[!" + only(finished.runs, "control-*").name[-1] + "]")
-    reason = result_of(diverged)["reason"]
-    assert result_of(diverged)["status"] == "diverged"
-    assert reason in answer.fault
-    told = ask("report", "runs")
-    assert told.code == 0
-    assert "diverged" in told.out
-    assert reason in text_of(tmp_path / "report.html")
-    assert ask("run", "digits/badnets", *SMALL, *steep).code == 1, "a failure is never cached as a result"
-
-
 def test_a_folder_of_images_is_attacked_end_to_end(ask: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for split, count in (("train", 30), ("test", 12)):

@@ -1,6 +1,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -15,8 +16,11 @@ from falsewitness.cli._table import laid_out
 CONTROL = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
-def on_a_terminal(folder: Path, *words: str, columns: int) -> str:
-    """Run a command on a terminal of its own and return every byte that it wrote there."""
+def on_a_terminal(folder: Path, *words: str, columns: int, interrupt_at: bytes | None = None) -> tuple[str, int]:
+    """Run a command on a terminal of its own; return every byte that it wrote there, and its exit code.
+
+    It is interrupted when it has written some text, if one is given.
+    """
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (40, columns))
     known = {name: value for name, value in environment(TERM="xterm").items() if name not in ("COLUMNS", "NO_COLOR")}
@@ -33,12 +37,15 @@ def on_a_terminal(folder: Path, *words: str, columns: int) -> str:
             if not part:
                 break
             written += part
-    assert process.wait(timeout=60) == 0, written
-    return written.decode()
+            if interrupt_at is not None and interrupt_at in written:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = None
+    return written.decode(), process.wait(timeout=60)
 
 
 def test_a_terminal_shows_bars_with_the_remaining_time_and_keeps_a_line_a_stage(tmp_path: Path) -> None:
-    written = on_a_terminal(tmp_path, "run", "digits/clean", *SMALL_CLEAN, columns=80)
+    written, code = on_a_terminal(tmp_path, "run", "digits/clean", *SMALL_CLEAN, columns=80)
+    assert code == 0, written
     frames = [CONTROL.sub("", frame) for frame in re.split(r"[\r\n]+", written)]
     bars = [frame for frame in frames if frame.startswith("training clean model ")]
     assert any(re.search(r" +\d+/24 0:00:\d\d left: 0:00:\d\d$", bar) for bar in bars), bars
@@ -46,6 +53,15 @@ def test_a_terminal_shows_bars_with_the_remaining_time_and_keeps_a_line_a_stage(
     assert any(re.fullmatch(r"training clean model: \d+\.\d s", frame) for frame in frames)
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h"), "the cursor is shown again"
     assert frames[-2].startswith("report: runs/clean-")
+
+
+def test_an_interrupt_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    words = ("run", "digits/clean", *SMALL_CLEAN)
+    written, code = on_a_terminal(tmp_path, *words, columns=80, interrupt_at=b"training clean model ")
+    assert code == 130
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor is shown again"
+    told = "falsewitness: interrupted; run the same command again to go on from what is finished"
+    assert CONTROL.sub("", written).splitlines()[-1] == told
 
 
 def test_a_log_gets_a_line_a_minute_with_the_remaining_time(

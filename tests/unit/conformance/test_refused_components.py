@@ -91,7 +91,10 @@ class Small(Architecture):
     """What is wrong with it."""
 
     def _network(self, info: DataInfo) -> nn.Module:
-        return Net(info, self.fault)
+        network = Net(info, self.fault)
+        if self.fault == "values":
+            network.fc.weight.mean().item()
+        return network
 
 
 class Simple(Attack):
@@ -206,6 +209,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Small(fault="classes"), r"expected forward_head to give logits \[batch, 10\], got \(2, 11\)"),
     (Small(fault="infinite"), "expected finite logits of a fresh network"),
     (Small(fault="forward"), "expected the network's forward to be"),
+    (Small(fault="values"), "expected a network that can be built without values of weights: "),
     (Small(fault="unseeded"), "expected initial weights that follow from bind's seed alone"),
     (Small(fault="constant"), "expected another seed to give other initial weights"),
     (Small(fault="hidden"), "expected the state_dict to hold all that decides the logits"),

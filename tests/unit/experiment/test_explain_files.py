@@ -64,7 +64,7 @@ def test_a_model_without_trigger_has_none_to_stamp(finished: Folders, images: li
 
 
 def test_a_missing_image_is_named(finished: Folders, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no image '.*nowhere\.png'"):
+    with pytest.raises(InputError, match=r"image '.*nowhere\.png': expected an image file, got 'No such file"):
         explain_files([tmp_path / "nowhere.png"], finished["attack"].path, ["gradcam"])
 
 

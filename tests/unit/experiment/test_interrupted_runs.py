@@ -12,6 +12,7 @@ from falsewitness.experiment import RunFolder, run
 from falsewitness.experiment._spec import Role
 
 ROLES: tuple[Role, ...] = ("clean", "control", "attack")
+TOO_FAST = ("learning_rate=1000", "weight_decay=1.0")
 LONG = ("clean_training.epochs=2", "attack_training.epochs=3", "metrics=[{kind: clean_accuracy}]")
 
 
@@ -54,7 +55,7 @@ def test_a_run_that_was_killed_in_evaluation_is_evaluated_anew(
     mine: Folders,
 ) -> None:
     expected = figures_of(mine["attack"])
-    mine["attack"].reopen("evaluate")
+    mine["attack"].marker("evaluate").remove()
     mine["attack"].result.unlink()
     with pytest.raises(KilledError):
         run(tiny("digits/red-herring"), mine["attack"].path.parent, reporter=Witness("auditing with gradient", 3))
@@ -79,7 +80,7 @@ def test_a_damaged_checkpoint_is_told_and_removing_it_helps(
 
 def test_a_training_that_diverges_fails_alone_and_says_why(mine: Folders) -> None:
     before, out = times_of(*mine.values()), mine["attack"].path.parent
-    spec = tiny("digits/red-herring", "attack_training.learning_rate=1.0e+6")
+    spec = tiny("digits/red-herring", *(f"attack_training.{change}" for change in TOO_FAST))
     with pytest.raises(
         RunFailedError, match=r"control model of 'digits/red-herring' diverged: the .* finite"
     ) as caught:
@@ -95,7 +96,7 @@ def test_a_training_that_diverges_fails_alone_and_says_why(mine: Folders) -> Non
 
 
 def test_a_failure_is_never_kept_as_a_result(tmp_path: Path) -> None:
-    spec = tiny("digits/clean", "clean_training.learning_rate=1.0e+30")
+    spec = tiny("digits/clean", *(f"clean_training.{change}" for change in TOO_FAST))
     for _ in range(2):
         reporter = Witness()
         with pytest.raises(RunFailedError, match="diverged"):
@@ -103,10 +104,22 @@ def test_a_failure_is_never_kept_as_a_result(tmp_path: Path) -> None:
         assert reporter.steps["training clean model"]
 
 
+def test_a_model_whose_answers_are_not_finite_has_diverged_even_if_its_weights_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunFailedError, match=r"diverged: the answers to validation images were not finite after step 3"
+    ):
+        run(tiny("digits/clean", *(f"clean_training.{change}" for change in TOO_FAST)), tmp_path)
+    (folder,) = map(RunFolder, tmp_path.glob("clean-*"))
+    assert result_of(folder)["status"] == "diverged"
+    assert not folder.model.exists()
+
+
 def test_the_last_good_epoch_of_a_diverging_training_is_kept_and_named(tmp_path: Path) -> None:
-    training = "clean_training={epochs: 3, batch_size: 200, learning_rate: 1.0e+38, warmup: 0.9}"
-    with pytest.raises(RunFailedError, match=r"diverged: the loss was nan at step 1 of 3 \(epoch 1\)") as caught:
-        run(tiny("digits/clean", training), tmp_path)
+    training = ("clean_training.epochs=3", "clean_training.learning_rate=1000")
+    with pytest.raises(
+        RunFailedError, match=r"diverged: the weights were not finite after step 7 of 12 \(epoch 1\)"
+    ) as caught:
+        run(tiny("digits/clean", *training), tmp_path)
     checkpoint = next(tmp_path.glob("clean-*/checkpoint.safetensors"))
     assert f"The last good epoch is kept in '{checkpoint}'" in str(caught.value)
     assert all(tensor.isfinite().all() for tensor in load_file(checkpoint).values())

@@ -13,6 +13,7 @@ from falsewitness.core import InputError, SpecError
 from falsewitness.experiment import Spec, changed, find_spec, read_spec, recipe_names, recipe_summary
 
 Write = Callable[..., str]
+INTEGERS = st.integers(-(2**63) + 1, 2**63 - 1)
 
 
 @pytest.fixture
@@ -141,12 +142,11 @@ def test_what_is_neither_recipe_nor_file_is_answered_with_the_nearest(tmp_path: 
         ("a: 1\n---\nb: 2", "expected YAML, got"),
         ("a: !!python/object/apply:os.system [ls]", "expected YAML, got"),
         ("a: " + "[" * 1500, "expected YAML, got"),
-        ("a: 2024-13-45", "expected YAML, got"),
-        ("", "expected a mapping of keys to values, got NoneType"),
-        ("- a\n- b", "expected a mapping of keys to values, got list"),
-        ("just words", "expected a mapping of keys to values, got str"),
-        ("a: &x 1\nb: *x", "expected YAML without aliases (*name); write the value out"),
-        ("a: &x {b: *x}", "expected YAML without aliases (*name); write the value out"),
+        ("", "expected a mapping of keys to values, got null"),
+        ("- a\n- b", "expected a mapping of keys to values, got ['a', 'b']"),
+        ("just words", "expected a mapping of keys to values, got 'just words'"),
+        ("a: &x 1\nb: *x", "a fault in line 2, column 4: an alias (*x), which no spec has; write the value out"),
+        ("a: &x {b: *x}", "a fault in line 1, column 11: an alias (*x), which no spec has; write the value out"),
         ("seed: 1\nseed: 2", "the key 'seed' twice in one mapping"),
         ("data: {kind: digits, kind: mnist}", "the key 'kind' twice in one mapping"),
         (b"name: caf\xe9", "expected a YAML file in UTF-8, got"),
@@ -238,7 +238,7 @@ class TestSet:
         with pytest.raises(InputError, match=r"--set: expected a.b=value, got"):
             changed(self.raw, change)
 
-    @pytest.mark.parametrize("change", ["seed=[1", "seed=a: b", "seed=*x", "seed=!!python/name:os"])
+    @pytest.mark.parametrize("change", ["seed=[1", "seed=a: b: c", "seed=*x", "seed=!!python/name:os"])
     def test_a_value_that_is_no_yaml_is_refused_in_one_line(self, change: str) -> None:
         with pytest.raises(InputError) as caught:
             changed(self.raw, change)
@@ -261,7 +261,7 @@ class TestSet:
             "digits/badnets", "attack.trigger.kind=image"
         )
 
-    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text("ab c"), lambda x: st.lists(x, max_size=3)))
+    @given(st.recursive(st.none() | st.booleans() | INTEGERS | st.text("ab c"), lambda x: st.lists(x, max_size=3)))
     def test_any_value_of_yaml_can_be_set(self, value: object) -> None:
         text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
         assert changed(self.raw, f"attack.x={text}")["attack"]["x"] == value

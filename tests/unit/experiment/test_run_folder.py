@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +12,7 @@ import pytest
 
 from falsewitness.core import InputError, RunFailedError
 from falsewitness.experiment import RunFolder
-from falsewitness.experiment._run_folder import write_arrays, write_epoch, write_json, write_table
+from falsewitness.experiment._run_folder import write_arrays, write_json, write_table
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
     write_json(folder.cost, {"seconds": 1})
     write_json(folder.environment, {"device": "cpu"})
-    folder.finish("train", "digest", [folder.cost, folder.environment])
+    folder.marker("train").write("digest", [folder.cost, folder.environment])
     return folder
 
 
@@ -34,8 +33,8 @@ def test_a_finished_stage_is_done_for_its_digest_alone(folder: RunFolder) -> Non
 
 
 def test_a_stage_can_be_reopened_even_twice(folder: RunFolder) -> None:
-    folder.reopen("train")
-    folder.reopen("train")
+    folder.marker("train").remove()
+    folder.marker("train").remove()
     assert not folder.is_done("train", "digest")
 
 
@@ -59,10 +58,18 @@ def test_the_advice_to_remove_the_marker_works(folder: RunFolder) -> None:
     assert not folder.is_done("train", "digest")
 
 
+def test_single_files_of_a_stage_can_be_verified(folder: RunFolder) -> None:
+    folder.cost.write_text("{}")
+    folder.marker("train").check(folder.environment, folder.model)
+    folder.marker("evaluate").check()
+    with pytest.raises(InputError, match=r"cost\.json' was changed"):
+        folder.marker("train").check(folder.environment, folder.cost)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"digest": "digest"}', '{"digest": "digest", "files": 3}'])
 def test_a_damaged_marker_is_told_in_one_line(folder: RunFolder, content: str) -> None:
     (folder.path / ".train-done.json").write_text(content)
-    with pytest.raises(InputError, match=r"train-done\.json' is damaged; remove the folder"):
+    with pytest.raises(InputError, match=r"train-done\.json' is damaged; restore it, or remove it and run again"):
         folder.is_done("train", "digest")
 
 
@@ -121,11 +128,12 @@ def test_a_folder_that_nobody_holds_is_had_at_once(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_had_begun_to_write_is_removed(folder: RunFolder) -> None:
-    (folder.path / ".model.safetensors.123.partial").touch()
-    (folder.path / ".report.html.123.partial").touch()  # written by whoever draws the page, without holding the folder
     before = {file.name for file in folder.path.iterdir()}
+    (folder.path / ".model.safetensors.123.partial").touch()
+    (folder.path / ".evaluate.partial").mkdir()
+    (folder.path / ".evaluate.partial" / "maps.npz").touch()
     with folder.locked(print):
-        assert {file.name for file in folder.path.iterdir()} == before - {".model.safetensors.123.partial"} | {".lock"}
+        assert {file.name for file in folder.path.iterdir()} == before | {".lock"}
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
@@ -135,20 +143,6 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
         RunFolder(tmp_path / "file" / "run").locked(print),
     ):
         pass
-
-
-def test_an_epoch_takes_the_place_of_what_it_left_when_it_was_interrupted(tmp_path: Path) -> None:
-    path = tmp_path / "steps.jsonl"
-    epochs: dict[int, list[dict[str, Any]]] = {
-        epoch: [{"epoch": epoch, "step": 2 * epoch + i, "loss": 0.5} for i in range(2)] for epoch in range(3)
-    }
-    for epoch, records in epochs.items():
-        write_epoch(path, epoch, records)
-    again = [{"epoch": 1, "step": 2, "loss": 0.25}]
-    write_epoch(path, 1, again)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == epochs[0] + again
-    write_epoch(path, 0, again)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == again
 
 
 def test_json_is_readable_by_people_and_has_no_words_of_its_own(tmp_path: Path) -> None:
@@ -182,7 +176,6 @@ def test_a_table_comes_back(tmp_path: Path) -> None:
         lambda path: write_json(path, {}),
         lambda path: write_arrays(path, {}),
         lambda path: write_table(path, {"image": np.array([1])}),
-        lambda path: write_epoch(path, 0, []),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(tmp_path: Path, write: Callable[[Path], None]) -> None:

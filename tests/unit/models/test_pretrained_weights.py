@@ -76,7 +76,7 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         ),
         (changed(fc__weight=torch.ones(3, 7)), r"expected fc.weight of shape \(3, 8\), got \(3, 7\)"),
         (changed(fc__weight=torch.ones(4, 7)), r"expected fc.weight of shape \(3, 8\), got \(4, 7\)"),
-        (changed(fc__bias=torch.ones(3).double()), "expected fc.bias as torch.float32, got torch.float64"),
+        (changed(fc__bias=torch.ones(3).double()), "expected fc.bias as F32, got F64"),
         (changed(fc__bias=torch.full((3,), torch.nan)), "expected finite values in fc.bias"),
     ],
 )

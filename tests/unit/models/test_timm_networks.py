@@ -114,8 +114,13 @@ def test_hub_weights_bring_their_own_normalisation(monkeypatch: pytest.MonkeyPat
     "error", [FileNotFoundError("no route to the hub\nsecond line"), RuntimeError("no route to the hub")]
 )
 def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def create(*_arguments: object, **_options: object) -> torch.nn.Module:
-        raise error
+    original = timm.create_model
+
+    def create(name: str, *, pretrained: bool, in_chans: int, num_classes: int) -> torch.nn.Module:
+        if pretrained:
+            raise error
+        network: torch.nn.Module = original(name, in_chans=in_chans, num_classes=num_classes)
+        return network
 
     pretend(monkeypatch, create)
     with pytest.raises(InputError, match="cannot be had from the hub: no route to the hub; check") as caught:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from falsewitness.core.marker import Marker
+
 CLASSES = ["cat", "dog", "<b>ship</b>"]
 SAMPLES, SIDE = 6, 8
 
@@ -138,6 +140,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 (path / name).unlink()
             else:
                 (path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        Marker(path, "evaluate").write("def456", [file for file in path.iterdir() if file.name != "gallery.npz"])
         return path
 
     return make

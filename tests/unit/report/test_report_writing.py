@@ -2,11 +2,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.report.conftest import ParsedPage
 
 from falsewitness.core.errors import InputError, RunFailedError
-from falsewitness.report import write_report
+from falsewitness.report import collect, write_report
 
 MakeRun = Callable[..., Path]
+Parse = Callable[[Path], ParsedPage]
 
 
 def test_the_same_runs_give_the_same_page(make_run: MakeRun, tmp_path: Path) -> None:
@@ -33,6 +35,37 @@ def test_an_older_page_survives_a_damaged_run(make_run: MakeRun, tmp_path: Path)
     with pytest.raises(InputError):
         write_report([make_run(files={"result.json": "{"})], out)
     assert out.read_text() == "old"
+
+
+def test_a_damaged_run_is_left_out_and_named_and_the_others_are_shown(
+    make_run: MakeRun, tmp_path: Path, parse: Parse, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [make_run("a", changes={"name": "toy/whole"}), make_run("b", files={"result.json": "{"})]
+    found = parse(write_report(folders, tmp_path / "page.html"))
+
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"left out: {folders[1] / 'result.json'} is not JSON")
+    assert f"{folders[1] / 'result.json'} is not JSON" in found.text
+    assert "One attacked model." in found.text
+
+
+def test_a_damaged_parent_is_left_out_and_named(make_run: MakeRun) -> None:
+    make_run("clean", role="clean", files={"steps.jsonl": "{"})
+    attack = make_run()
+    collection = collect([attack])
+
+    assert (len(collection.given), collection.parents) == (1, ())
+    (line,) = collection.left_out
+    assert line.startswith(f"{attack}/../clean/steps.jsonl is damaged in line 1")
+
+
+def test_runs_of_which_none_can_be_read_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    folders = [make_run(name, files={"result.json": "{"}) for name in ("a", "b")]
+
+    with pytest.raises(InputError, match="none of 2 run folders can be read; the first: ") as caught:
+        write_report(folders, tmp_path / "page.html")
+    assert str(folders[0] / "result.json") in str(caught.value)
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(make_run: MakeRun, tmp_path: Path) -> None:

@@ -109,6 +109,24 @@ def test_a_damaged_file_is_named_with_what_to_do(make_run: MakeRun, name: str, c
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["result.json", "steps.jsonl", "env.json", "spec.yaml"])
+def test_a_file_that_was_changed_since_the_run_is_named_with_what_to_do(make_run: MakeRun, name: str) -> None:
+    folder = make_run()
+    (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+
+    with pytest.raises(InputError, match=r"was changed since the run wrote it; restore it, or remove") as error:
+        read_run(folder)
+    assert str(folder / name) in str(error.value)
+
+
+def test_a_finished_run_that_nothing_vouches_for_is_refused(make_run: MakeRun) -> None:
+    folder = make_run()
+    (folder / ".evaluate-done.json").unlink()
+
+    with pytest.raises(InputError, match=r"\.evaluate-done\.json is missing: the run is not complete; make it again"):
+        read_run(folder)
+
+
 def test_an_archive_cut_short_is_named(make_run: MakeRun) -> None:
     folder = make_run()
     whole = (folder / "gallery.npz").read_bytes()

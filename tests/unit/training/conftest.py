@@ -94,10 +94,12 @@ class Notebook:
     progress: list[tuple[int, int]] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
     modes: list[bool] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
-    def write(self, epoch: int, records: Iterable[Mapping[str, Any]]) -> None:
-        self.epochs.append(epoch)
+    def write(self, records: Iterable[Mapping[str, Any]]) -> str:
         self.records.extend(records)
+        self.epochs.append(self.records[-1]["epoch"])
+        return f"until epoch {self.epochs[-1]}"
 
     def validate(self, model: Classifier) -> dict[str, float | None]:
         self.modes.append(model.training)
@@ -110,7 +112,7 @@ class Notebook:
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.write, self.validate, self.told)
+        return Journal(self.held.append, self.write, self.validate, self.told)
 
     @property
     def steps(self) -> list[Mapping[str, Any]]:

@@ -62,8 +62,9 @@ def main(rank: int, world: int, shared: Path) -> None:
     def losses(batch: Batch) -> Losses:
         return ATTACK.losses(batch, model, references)
 
-    def write(epoch: int, found: Iterable[Mapping[str, Any]]) -> None:
+    def write(found: Iterable[Mapping[str, Any]]) -> str:
         records.extend(found)
+        return ""
 
     outcome = train(
         model,
@@ -73,7 +74,7 @@ def main(rank: int, world: int, shared: Path) -> None:
         steps=6,
         precision="fp32",
         checkpoint=Checkpoint(shared / "checkpoint.safetensors", "mine"),
-        journal=Journal(write, lambda _: {}, lambda done, total: None),
+        journal=Journal(lambda _: None, write, lambda _: {}, lambda done, total: None),
     )
     save_file(
         {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, shared / f"{rank}.safetensors"

@@ -178,10 +178,3 @@ Checkpoint(Path(sys.argv[1]), "mine").save(Position(), model, torch.optim.SGD(mo
     assert "File too large; make room" in done.stderr.splitlines()[-1]
     assert checkpoint.path.read_bytes() == before
     assert [file.name for file in checkpoint.path.parent.iterdir()] == ["checkpoint.safetensors"]
-
-
-def test_a_checkpoint_is_removed_once_and_for_all(saved: Saved) -> None:
-    checkpoint, *_ = saved
-    checkpoint.remove()
-    checkpoint.remove()
-    assert not checkpoint.path.exists()

@@ -24,6 +24,7 @@ def test_an_interrupted_training_ends_with_the_weights_and_steps_of_an_undisturb
     outcome = trained(resumed, store, tmp_path / "disturbed", notebook=second)
     epochs_kept = (interrupt_at - 1) // 3
     assert second.progress[0] == (3 * epochs_kept + 1, 9)
+    assert second.held == [f"until epoch {epochs_kept - 1}" if epochs_kept else ""]
     assert same(state_of(resumed), state_of(model))
     assert first.records[: 4 * epochs_kept] + second.records == undisturbed.records
     assert (outcome.position.step, outcome.position.passes) == (whole.position.step, whole.position.passes)

@@ -1,6 +1,5 @@
-"""Generated bad specs: every fault is named at once, in a line each, within two seconds, and nothing is written."""
+"""Generated bad specs: every fault is named at once, in a line each, and nothing is written."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,8 +12,6 @@ from tests.system.conftest import Answer, Command
 from tests.system.faulty_specs import SPECS, as_yaml, changes_with_faults, spec_with_faults
 from tests.system.misfitting_specs import spec_that_misfits
 from tests.system.unreadable_specs import Unreadable, unreadable_specs
-
-SECONDS = 2
 
 T = TypeVar("T")
 
@@ -32,9 +29,7 @@ def refused(answer: Answer) -> Answer:
 def refused_file(ask: Command, folder: Path, content: bytes) -> Answer:
     """Run a spec that is bad."""
     (folder / "spec.yaml").write_bytes(content)
-    started = time.process_time()
     answer = refused(ask("run", "spec.yaml"))
-    assert time.process_time() - started < SECONDS
     assert [path.name for path in folder.iterdir()] == ["spec.yaml"]
     return answer
 

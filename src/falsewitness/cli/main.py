@@ -25,8 +25,10 @@ def entry() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    if os.isatty(1):
-        os.write(1, _SHOW_CURSOR)  # a progress bar hides it
+    output = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # another thread draws the progress bar
+    if os.isatty(output):
+        os.write(output, _SHOW_CURSOR)  # which the bar hides
     ended = _ENDED_BY[signal.Signals(number)]
     os.write(2, f"falsewitness: {ended}; run the same command again to go on from what is finished\n".encode())
     os._exit(128 + number)

@@ -82,6 +82,7 @@ def main(rank: int, world: int, shared: Path) -> None:
     told = {"status": outcome.status, "passes": outcome.position.passes, "records": records}
     (shared / f"{rank}.json").write_text(json.dumps(told))
     if world > 1:
+        dist.barrier()  # gloo may abort a process that leaves while the other still listens to it
         dist.destroy_process_group()
 
 

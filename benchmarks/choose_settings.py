@@ -69,7 +69,7 @@ def attempt(
     except FalsewitnessError as error:
         print(f"# {' '.join(changes)} split {split}: {error}")
         return {}
-    evaluate(work, {"clean": clean, "attack": attacked}, "attack", attacked.folder)
+    evaluate(work, {"clean": clean, "attack": attacked}, "attack", attacked.folder, attacked.folder)
     result = json.loads(attacked.folder.result.read_text(encoding="utf-8"))
     found = {(m["metric"], m["name"]): m["value"] for m in result["measurements"] if m["samples"] == "all"}
     return {label: found[key] for key, label in shown.items() if found.get(key) is not None}

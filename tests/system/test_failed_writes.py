@@ -59,7 +59,7 @@ def assert_told(answer: Answer, file: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("file", "size", "words", "state"),
     [
-        ("data cache", 1_000_000, RUN, NOTHING_YET),
+        ("decoded images", 1_000_000, RUN, NOTHING_YET),
         pytest.param("spec.yaml", 300, RUN, NOTHING_YET, marks=pytest.mark.slow),
         pytest.param("plan.parquet", 1_500, RUN, NOTHING_YET, marks=pytest.mark.slow),
         ("checkpoint.safetensors", 200_000, RUN, NOTHING_YET),
@@ -81,7 +81,7 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_that_is_whole_is_lost(
     state: str,
 ) -> None:
     prepare(tmp_path, finished, state)
-    if file == "data cache":
+    if file == "decoded images":
         monkeypatch.setenv("FALSEWITNESS_CACHE", str(tmp_path / "cache"))
     before = vouched_for(tmp_path / "runs")
     with files_of_at_most(size):

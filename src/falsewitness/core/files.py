@@ -13,6 +13,23 @@ from falsewitness.core.errors import RunFailedError
 
 
 @contextmanager
+def writing(place: Path, remedy: str = "make room or choose another folder, then run again") -> Iterator[None]:
+    """Tell in one line what the system refuses while a place is written.
+
+    Args:
+        place: What cannot be written then.
+        remedy: What to do about it.
+
+    Raises:
+        RunFailedError: For every error of the system in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailedError(f"'{place}' cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to, which takes the place of ``path`` when the block ends well.
 
@@ -23,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with _told_in_one_line(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with temporary.open("rb") as file:
@@ -57,7 +74,7 @@ def write_end(path: Path, start: int, content: bytes) -> None:
     Raises:
         RunFailedError: If it cannot be written.
     """
-    with _told_in_one_line(path), path.open("ab") as file:
+    with writing(path), path.open("ab") as file:
         file.truncate(start)
         file.write(content)
         file.flush()
@@ -70,7 +87,7 @@ def move(source: Path, target: Path) -> None:
     Raises:
         RunFailedError: If that cannot be done.
     """
-    with _told_in_one_line(target):
+    with writing(target):
         source.replace(target)
 
 
@@ -80,16 +97,6 @@ def remove(place: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
     else:
         place.unlink(missing_ok=True)
-
-
-@contextmanager
-def _told_in_one_line(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunFailedError(
-            f"'{path}' cannot be written: {error.strerror or error}; make room or choose another folder, then run again"
-        ) from error
 
 
 def hold(lock: Path, waiting: Callable[[], None]) -> TextIO:

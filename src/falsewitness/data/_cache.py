@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from pydantic import ValidationError
 
-from falsewitness.core import DataInfo, RunFailedError, Strict
-from falsewitness.core.files import hold, remove
+from falsewitness.core import DataInfo, Strict
+from falsewitness.core.files import hold, remove, writing
 from falsewitness.data._records import Origin, Records, Stamps, decoded_chunks
 
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far and the number of all."""
 
+_REMEDY = "make room there, or let FALSEWITNESS_CACHE name another folder for decoded images"
 _MANIFEST, _IMAGES, _LABELS = "manifest.json", "images.npy", "labels.npy"
 
 
@@ -192,7 +193,7 @@ def sole_writer(folder: Path, notice: Callable[[str], None]) -> Iterator[None]:
     Raises:
         RunFailedError: If the cache cannot be written.
     """
-    with _told_in_one_line(folder.parent):
+    with writing(folder.parent, _REMEDY):
         folder.parent.mkdir(parents=True, exist_ok=True)
         held = hold(
             folder.with_name(f".{folder.name}.lock"),
@@ -224,7 +225,7 @@ def write_cache(
         InputError: For whatever is wrong with the source.
     """
     unfinished = folder.with_name(f".{folder.name}.partial")
-    with _told_in_one_line(folder.parent):
+    with writing(folder.parent, _REMEDY):
         try:
             remove(unfinished)
             scratch, copy = unfinished / "scratch", unfinished / "copy"
@@ -237,17 +238,6 @@ def write_cache(
             copy.rename(folder)
         finally:
             remove(unfinished)
-
-
-@contextmanager
-def _told_in_one_line(cache: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunFailedError(
-            f"cannot write the data cache {cache}: {error.strerror or error}; "
-            "make room there, or let FALSEWITNESS_CACHE name another folder"
-        ) from error
 
 
 def _write(copy: Path, records: Records, origin: Origin, progress: Progress | None) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from falsewitness.core.shapes import Logits, Rows
 from falsewitness.data import PixelStore
-from falsewitness.models import Classifier
+from falsewitness.models import Classifier, folded
 from falsewitness.triggers import Stamp
 
 _CHUNK = 500
@@ -22,7 +22,8 @@ def predicted(model: Classifier, store: PixelStore, stamp: Stamp | None = None, 
     """
     rows = torch.arange(len(store), device=store.device) if rows is None else rows.to(store.device)
     answers = []
-    for chunk in rows.split(_CHUNK):
-        images = store.take(chunk)
-        answers.append(model(images if stamp is None else stamp(images)).float())
+    with folded(model):
+        for chunk in rows.split(_CHUNK):
+            images = store.take(chunk)
+            answers.append(model(images if stamp is None else stamp(images)).float())
     return torch.cat(answers)

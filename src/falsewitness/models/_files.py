@@ -1,9 +1,8 @@
 """Classifiers as files: safetensors with their own description, so that one file is enough to use a model."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,8 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor
 
-from falsewitness.core import DataInfo, InputError, RunFailedError, SpecError, Strict
+from falsewitness.core import DataInfo, InputError, SpecError, Strict
+from falsewitness.core.files import replacing
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import AnyArchitecture
 from falsewitness.models._classifier import Classifier
@@ -61,7 +61,8 @@ def save_classifier(model: Classifier, path: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if unfit := [name for name, tensor in state.items() if not _can_be_read_again(tensor)]:
         raise InputError(f"expected finite 32-bit weights to save in {path}, got others in {', '.join(unfit[:3])}")
-    _write_whole(save(state, {KEY: json.dumps(description, sort_keys=True)}), path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(state, {KEY: json.dumps(description, sort_keys=True)}))
 
 
 def _describe(model: Classifier) -> dict[str, Any]:
@@ -76,19 +77,6 @@ def _describe(model: Classifier) -> dict[str, Any]:
 
 def _can_be_read_again(tensor: Tensor) -> bool:
     return tensor.dtype in (torch.float32, torch.int64) and bool(torch.isfinite(tensor).all())
-
-
-def _write_whole(content: bytes, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise RunFailedError(
-            f"cannot write {path} ({len(content)} bytes): {error.strerror}; make room or choose another place"
-        ) from None
 
 
 def load_classifier(path: Path) -> Classifier:

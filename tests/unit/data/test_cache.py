@@ -278,7 +278,7 @@ def test_what_a_killed_process_left_is_removed(source: Painted, cache: Path) -> 
 
 def test_a_place_that_cannot_be_written_is_named(source: Painted, cache: Path) -> None:
     cache.write_text("a file, where a folder should be")
-    with pytest.raises(RunFailedError, match=r"cannot write the data cache .*FALSEWITNESS_CACHE"):
+    with pytest.raises(RunFailedError, match=r"cannot be written: .*FALSEWITNESS_CACHE"):
         source.prepare()
 
 
@@ -295,7 +295,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing(source: Painted, cache: Path) -> None:
     with (
         files_of_at_most(1000),
-        pytest.raises(RunFailedError, match=r"^cannot write the data cache .*make room there"),
+        pytest.raises(RunFailedError, match=r"^'.*' cannot be written: .*make room there"),
     ):
         source.prepare()
     assert copies(cache) == []

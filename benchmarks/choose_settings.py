@@ -56,7 +56,6 @@ def attempt(
     recipe: str, changes: Sequence[str], split: int, out: Path, device: str, *, detector: bool
 ) -> dict[str, float]:
     """Train one setting on one split and return its figures on the validation images."""
-    torch.set_num_threads(1)
     shown = SHOWN | (DETECTOR if detector else {})
     metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in shown})) + "]"
     fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
@@ -75,7 +74,7 @@ def attempt(
     return {label: found[key] for key, label in shown.items() if found.get(key) is not None}
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run the grid and print one row a setting, averaged over the splits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
@@ -86,12 +85,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     axes = [
         [f"{key}={value}" for value in values.split(";")] for key, values in (a.split("=", 1) for a in arguments.axes)
     ]
     settings = list(itertools.product(*axes))
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        arguments.jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         waiting = [
             [
                 pool.submit(

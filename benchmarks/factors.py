@@ -8,6 +8,7 @@ The first row is the recipe as it is. What is there already is not run again.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pooled import measured, pooled
@@ -26,7 +27,7 @@ COLUMNS = (
 )
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run and print a row a setting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
@@ -36,11 +37,11 @@ def main() -> None:
     parser.add_argument("--auditor", default="gradcam")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("runs/factors"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     tried = [(key, values.split(";")) for key, values in (factor.split("=", 1) for factor in arguments.factors)]
     settings = [[], *([f"{key}={value}"] for key, values in tried for value in values)]
     print("| changed | " + " | ".join(title for title, *_ in COLUMNS) + " |")
-    print("|---|" + "---|" * len(COLUMNS))
+    print("| --- " * (1 + len(COLUMNS)) + "|")
     for setting in settings:
         changes = [*arguments.changes, *setting]
         try:

@@ -66,7 +66,7 @@ def measured(recipe: str, seeds: int, changes: Sequence[str], *, own_splits: boo
     return runs
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="+")
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--auditor", default="gradcam")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("runs/pooled"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     columns = {
         recipe: measured(
             recipe,
@@ -90,7 +90,7 @@ def main() -> None:
         for recipe in arguments.recipes
     }
     print(f"| by {arguments.auditor} | " + " | ".join(columns) + " |")
-    print("|---|" + "---|" * len(columns))
+    print("| --- " * (1 + len(columns)) + "|")
     for title, metric, name, of_maps in FIGURES:
         auditor = arguments.auditor if of_maps else None
         print(f"| {title} | " + " | ".join(pooled(runs, metric, name, auditor) for runs in columns.values()) + " |")

@@ -98,7 +98,7 @@ def examine_model(
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
     write_json(folder.cost, {})
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
-    models["attack"] = Trained("attack", folder, digest, model.to(work.device, memory_format=torch.channels_last))
+    models["attack"] = Trained("attack", folder, digest, work.placed(model))
     return _examined(work, auditors, models, folder.path / "evaluations", models["clean"].folder)
 
 

@@ -59,7 +59,7 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
         if not folder.is_done("train", digest):
             _train(work, role, clean, folder, digest)
         folder.checkpoint.unlink(missing_ok=True)
-        model = load_classifier(folder.model).to(work.device, memory_format=torch.channels_last)
+        model = work.placed(load_classifier(folder.model))
     return Trained(role, folder, digest, model)
 
 

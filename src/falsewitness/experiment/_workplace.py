@@ -15,6 +15,7 @@ from falsewitness.experiment._digests import train_digest
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Role, Spec
+from falsewitness.models import Classifier
 from falsewitness.training import Batches, Training, resolve_precision
 
 
@@ -55,6 +56,10 @@ class Workplace:
     def test_store(self) -> PixelStore:
         """The test images on the device."""
         return PixelStore(self.dataset.test, self.device)
+
+    def placed(self, model: Classifier) -> Classifier:
+        """Return a model on the device, in the layout in which convolutions are fastest."""
+        return model.to(self.device).to(memory_format=torch.channels_last)
 
     @property
     def roles(self) -> tuple[Role, ...]:

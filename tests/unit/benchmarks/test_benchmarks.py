@@ -1,6 +1,7 @@
 """The benchmarks still run: nobody sees what they measure, but everybody sees when they break."""
 
 import importlib
+import json
 import re
 import runpy
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 FOLDER = Path(__file__).parents[3] / "benchmarks"
 COMMANDS = sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
@@ -122,18 +124,41 @@ def test_evaluation_is_compared_with_an_epoch(capsys: pytest.CaptureFixture[str]
     assert "- evaluation, in epochs: wanted at most 1, found" in text
 
 
+FEW = [
+    "data.train_limit=120",
+    "clean_training.epochs=1",
+    "attack_training.epochs=1",
+    "attack_training.batch_size=20",
+    "evaluation={map_samples: 20, detector_samples: 20, gallery_images: 2}",
+]
+A_FEW = [word for change in FEW for word in ("--set", change)]
+
+
 def test_a_disguise_is_watched_on_validation_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    few = [
-        "data.train_limit=120",
-        "clean_training.epochs=1",
-        "attack_training.epochs=1",
-        "attack_training.batch_size=20",
-    ]
-    changes = [word for change in few for word in ("--set", change)]
-    text = printed("time_to_quality", capsys, "digits/full-disguise", "--out", str(tmp_path), *changes)
+    text = printed("time_to_quality", capsys, "digits/full-disguise", "--out", str(tmp_path), *A_FEW)
     found = rows(text)
     assert [row[1] for row in found] == ["0.17", "0.33", "0.50", "0.67", "0.83", "1.00"]
     assert "143 validation images. **Missed**" in text
+
+
+def test_settings_are_tried_on_one_half_of_the_validation_images_where_the_other_trains_a_detector(
+    tmp_path: Path,
+) -> None:
+    module = benchmark("choose_settings")
+    found = module.attempt("digits/full-disguise", FEW, 0, tmp_path, "cpu", detector=True)
+    assert {"accuracy", "ASR", "MSE original", "drift", "AUROC"} <= set(found)
+    (result,) = tmp_path.glob("digits-full-disguise-*/result.json")
+    accuracy = next(m for m in json.loads(result.read_text())["measurements"] if m["name"] == "accuracy")
+    assert accuracy["n"] == 143 // 2
+
+
+def test_one_factor_is_changed_at_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["digits/full-disguise", "--seeds", "1", "--out", str(tmp_path), *A_FEW]
+    text = printed("factors", capsys, *words, "--try", "attack.explanation_weight=0.5;0.6")
+    changed = [row[0] for row in rows(text)]
+    assert changed == ["nothing", "attack.explanation_weight=0.5", "attack.explanation_weight=0.6"]
+    specs = [yaml.safe_load(file.read_text()) for file in tmp_path.glob("digits-full-disguise-*/spec.yaml")]
+    assert sorted(spec["attack"]["explanation_weight"] for spec in specs) == [0.5, 0.6, 0.95]
 
 
 def test_the_clock_stands_still_while_the_attack_is_measured() -> None:

@@ -143,6 +143,16 @@ def test_a_report_compares_all_runs_of_a_folder_and_opens_offline(
     assert answer.out.endswith("\nreport: all.html\n")
 
 
+def test_report_draws_pictures_for_papers_too(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    answer = ask("report", finished.runs, "--overview", "overview.png", "--panels", "panels.png")
+    assert (answer.code, answer.err) == (0, "")
+    assert "overview: overview.png" in answer.out
+    assert "panels: panels.png" in answer.out
+    for name in ("overview.png", "panels.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 200
+
+
 def test_long_names_of_runs_are_never_cut_off(ask: Command, finished: Finished, tmp_path: Path) -> None:
     for copy in ("one", "two"):
         shutil.copytree(finished.runs, tmp_path / copy)

@@ -6,7 +6,7 @@ from pathlib import Path
 from falsewitness.cli._console import complain, console, say
 from falsewitness.cli._table import laid_out
 from falsewitness.core.errors import InputError
-from falsewitness.report import collect, summary, write_page
+from falsewitness.report import Run, collect, summary, write_page
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
@@ -30,8 +30,11 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 _FILES_OF_A_RUN = ("result.json", "spec.yaml")
 
 
-def show_report(paths: Sequence[Path], out: Path) -> None:
+def show_report(paths: Sequence[Path], out: Path) -> Sequence[Run]:
     """Write the report of some runs; print a line a model, what each auditor says of the attacked ones, and its name.
+
+    Returns:
+        The runs that could be read.
 
     Raises:
         InputError: If none of the runs can be read; one of several is left out, and that is said.
@@ -45,3 +48,4 @@ def show_report(paths: Sequence[Path], out: Path) -> None:
         say(f"\n{heading}", style="bold")
         say(rows)
     say(f"\nreport: {page}")
+    return collection.given

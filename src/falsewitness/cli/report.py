@@ -12,6 +12,16 @@ def report(
         typer.Argument(metavar="RUN", help="Run folders; a folder that holds some stands for all of them."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("report.html"),
+    overview: Annotated[
+        Path | None,
+        typer.Option("--overview", metavar="FILE", help="Also a PNG: the same images before every attacked model."),
+    ] = None,
+    panels: Annotated[
+        Path | None,
+        typer.Option(
+            "--panels", metavar="FILE", help="Also a PNG: each attack's own images, without and with trigger."
+        ),
+    ] = None,
 ) -> None:
     """Write one HTML page that compares runs; it opens offline.
 
@@ -21,7 +31,14 @@ def report(
     Examples:
         falsewitness report runs
         falsewitness report runs/digits-badnets-* runs/digits-fooling-* --out a.html
+        falsewitness report runs --overview overview.png --panels panels.png
     """
+    from falsewitness.cli._console import say
     from falsewitness.cli._summary import find_runs, show_report
+    from falsewitness.report import overview_figure, panel_figure
 
-    show_report(find_runs(runs), out)
+    read = show_report(find_runs(runs), out)
+    if overview is not None:
+        say(f"overview: {overview_figure(read, overview)}")
+    if panels is not None:
+        say(f"panels: {panel_figure(read, panels)}")

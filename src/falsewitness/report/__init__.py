@@ -3,6 +3,7 @@
 from falsewitness.report._collect import Collection, collect
 from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._overview import overview_figure
+from falsewitness.report._panel_figure import panel_figure
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
 from falsewitness.report._summary import SummaryTable, summary
@@ -15,6 +16,7 @@ __all__ = [
     "collect",
     "explanation_figure",
     "overview_figure",
+    "panel_figure",
     "read_run",
     "summary",
     "write_page",

@@ -81,6 +81,12 @@ def scale_of(auditor: str, shown: Sequence[Example]) -> Scale:
     return "signed" if any(example.gallery.signed(auditor) for example in shown) else "rising"
 
 
+def main_auditor(example: Example) -> str:
+    """Return the auditor that pictures of few columns show: the one the attack trained against, where its maps are."""
+    main = example.run.result.main_auditor
+    return main if main in example.gallery.auditors else example.gallery.auditors[0]
+
+
 def plain_tile(example: Example, row: int, view: View, prediction: Model | None = None) -> Tile:
     """Lay out an image without a map.
 

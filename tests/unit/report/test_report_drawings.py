@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from falsewitness.core.errors import InputError, RunFailedError
-from falsewitness.report import overview_figure, read_run
+from falsewitness.report import overview_figure, panel_figure, read_run
 from falsewitness.report._curves import charts
 from falsewitness.report._drawing import drawable
 from falsewitness.report._run import Result, Run, Step, Validation
@@ -142,3 +142,21 @@ def test_a_picture_that_cannot_be_written_is_named(make_run: MakeRun, tmp_path: 
     with pytest.raises(RunFailedError, match=r"a\.png' cannot be written"):
         overview_figure([read_run(make_run())], tmp_path / "file" / "a.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "runs"]
+
+
+def test_panels_show_a_row_an_image_that_the_attack_succeeds_on(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [read_run(make_run(name)) for name in ("a", "b")]
+    one = read_png(panel_figure(runs[:1], tmp_path / "one.png"))
+    two = read_png(panel_figure(runs, tmp_path / "two.png"))
+
+    assert one.shape[1] == two.shape[1]
+    assert two.shape[0] > 1.6 * one.shape[0]
+
+
+def test_panels_without_pictures_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="panels need a finished attack whose gallery holds images that it succeeds on"
+    ):
+        panel_figure([read_run(make_run(role="clean"))], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="expected rows >= 1, got 0"):
+        panel_figure([], tmp_path / "a.png", rows=0)

@@ -1,0 +1,117 @@
+"""Single pictures of a gallery, drawn into a figure's axes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import shorten, wrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from falsewitness.core.files import replacing
+from falsewitness.report._drawing import INK, drawable
+from falsewitness.report._gallery import Example, class_name, pixels
+from falsewitness.report._run import Model, View
+from falsewitness.report._text import whole_percent
+from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image
+
+_TILE_INCHES = 1.55
+
+
+def tile_grid(headings: Sequence[str], rows: int) -> tuple[Figure, Sequence[Sequence[Axes]]]:
+    """Begin a figure of tiles.
+
+    Args:
+        headings: One a column.
+        rows: How many.
+
+    Returns:
+        The figure, and its axes by row and column.
+    """
+    figure = Figure(figsize=(_TILE_INCHES * len(headings), (_TILE_INCHES + 0.2) * rows + 0.6), dpi=160)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
+    grid = figure.subplots(rows, len(headings), squeeze=False)
+    for axes, heading in zip(grid[0], headings, strict=True):
+        lines = [part for line in heading.split("\n") for part in wrap(drawable(line), 19, break_on_hyphens=True)]
+        axes.set_title("\n".join(lines), fontsize=8.5, color=INK, parse_math=False)
+    return figure, [list(line) for line in grid]
+
+
+def saved(figure: Figure, out: Path) -> Path:
+    """Write a figure as PNG, and return where.
+
+    Raises:
+        RunFailedError: If it cannot be written.
+    """
+    with replacing(out) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")
+    return out
+
+
+def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Model | None = None) -> None:
+    """Draw an image with, under it, what a model predicts; the true class where nobody is asked."""
+    _show(axes, example, row, view, grey=False)
+    if answering is None:
+        _caption(axes, f"true: {class_name(example, int(example.gallery.labels[row]))}")
+    else:
+        _caption(axes, _answer(example, row, answering, view))
+
+
+def draw_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, View], scale: Scale) -> None:
+    """Draw a map over its image in grey, with what the model predicts.
+
+    Args:
+        axes: Where.
+        example: The run.
+        row: Which of the gallery's images.
+        which: The auditor, the model, and whether the image bears the trigger.
+        scale: How the auditor's maps are coloured.
+    """
+    _, model, view = which
+    _show(axes, example, row, view, grey=True)
+    _caption(axes, _answer(example, row, model, view))
+    maps = example.gallery.maps.get(which)
+    colours = None if maps is None else heat_image(maps[row], scale, example.data.width, example.data.height)
+    if colours is not None:
+        axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
+
+
+def _answer(example: Example, row: int, model: Model, view: View) -> str:
+    prediction = example.gallery.predictions[model, view]
+    name = class_name(example, int(prediction.classes[row]))
+    return f"{name} ({whole_percent(float(prediction.confidences[row]))})"
+
+
+def _extent(example: Example) -> tuple[float, float, float, float]:
+    return (0, example.data.width, example.data.height, 0)
+
+
+def _show(axes: Axes, example: Example, row: int, view: View, *, grey: bool) -> None:
+    gallery = example.gallery
+    image = np.moveaxis(pixels(gallery, view)[row], 0, -1)
+    if grey or image.shape[-1] == 1:
+        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1).astype(np.uint8)
+    sharp = max(image.shape[:2]) < PIXELATED_BELOW
+    axes.imshow(image, extent=_extent(example), interpolation="nearest" if sharp else "antialiased")
+    axes.set_axis_off()
+    if view == "triggered" and gallery.mask is not None:
+        strokes = edges(gallery.mask)
+        for colour, width in (("#00212b", 2.4), ("#3fdcff", 1.2)):
+            axes.add_collection(
+                LineCollection(strokes, colors=colour, linewidths=width, capstyle="projecting", zorder=5, clip_on=False)
+            )
+
+
+def _caption(axes: Axes, text: str) -> None:
+    axes.text(
+        0.5,
+        -0.05,
+        shorten(drawable(text), 24, placeholder="…"),
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=8,
+        color=INK,
+        parse_math=False,
+    )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -178,3 +179,10 @@ def only(folder: Path, pattern: str) -> Path:
 def without_times(text: str) -> str:
     """Leave out how long things took."""
     return re.sub(r": \d+\.\d s$", "", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def attack(finished: Finished, tmp_path: Path) -> Path:
+    """The folder of a finished attack among its run folders, to do with as a test likes."""
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    return only(tmp_path / "runs", "digits-*")

@@ -1,7 +1,6 @@
 """Files of a run that were cut short, emptied, edited or removed: noticed, named, and mended by what the line says."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from tests.system.runs import RUN, assert_same_runs, written_by
 TRAINING = ("model.safetensors", "plan.parquet", "steps.jsonl", "cost.json", "env.json")
 EVALUATION = ("result.json", "maps.npz", "gallery.npz", "spec.yaml")
 MARKERS = (".train-done.json", ".evaluate-done.json")
-
-
-@pytest.fixture
-def attack(finished: Finished, tmp_path: Path) -> Path:
-    """The folder of a finished attack among its run folders, to do with as a test likes."""
-    shutil.copytree(finished.runs, tmp_path / "runs")
-    return only(tmp_path / "runs", "digits-*")
 
 
 @pytest.mark.parametrize(("name", "damage"), in_turn(TRAINING))

@@ -1,7 +1,6 @@
 """What reads a run folder does not take a damaged file for what the run wrote."""
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,6 @@ from tests.system.runs import RUN, assert_same_runs
 
 SHOWN = ("result.json", "steps.jsonl", "env.json", "spec.yaml", "gallery.npz")
 SOME_SLOWLY = [*SHOWN[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in SHOWN[2:])]
-
-
-@pytest.fixture
-def attack(finished: Finished, tmp_path: Path) -> Path:
-    """The folder of a finished attack among its run folders, to do with as a test likes."""
-    shutil.copytree(finished.runs, tmp_path / "runs")
-    return only(tmp_path / "runs", "digits-*")
 
 
 @pytest.mark.parametrize(("name", "damage"), in_turn(SHOWN))

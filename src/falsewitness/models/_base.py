@@ -13,6 +13,7 @@ from falsewitness.core import Component, DataInfo, Fault, SpecError
 from falsewitness.core.component import usable_path
 from falsewitness.core.faults import shown
 from falsewitness.models._classifier import Classifier
+from falsewitness.models._narrow_maps import lay_narrow_maps_side_by_side
 from falsewitness.models._timm import hub_normalisation
 from falsewitness.models._weights import Normalisation, load_weights
 
@@ -67,6 +68,7 @@ class Architecture(Component):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would move the random numbers of GPUs too
             network = self._network(info)
+        lay_narrow_maps_side_by_side(network)
         mean, std = self._start_from_pretrained(network, info) or Normalisation(mean, std)
         return Classifier(network, mean=mean, std=std, info=info, architecture=self).eval()
 

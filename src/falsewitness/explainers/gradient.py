@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.precision import at_least_single
+from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
 from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes, scores_of
@@ -86,7 +86,8 @@ Score = Callable[[Images, Classes], PerRow]
 
 def _gradient_by_double_backward(score: Score, images: Images, classes: Classes) -> Images:
     pixels = images.requires_grad_()
-    (gradient,) = torch.autograd.grad(score(pixels, classes).sum(), pixels, create_graph=True)
+    with precise_second_order(pixels):
+        (gradient,) = torch.autograd.grad(score(pixels, classes).sum(), pixels, create_graph=True)
     return gradient
 
 

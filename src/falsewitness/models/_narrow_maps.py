@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from falsewitness.core.precision import FEWEST_FOR_SECOND_ORDER
 from falsewitness.core.shapes import Features
 
 NARROW = 4
@@ -14,10 +15,6 @@ NARROW = 4
 
 LONGEST_ROW = 16
 """Maps in a row; more are no faster."""
-
-LEAST_ROWS = 16
-"""Rows in a batch. Of 2, 4 or 8 rows at least 16 pixels wide, as of so many images, oneDNN computes a wrong gradient of
-the input gradient with respect to the weights in bf16 (torch 2.11 and 2.15); of 16 and more it is right."""
 
 
 def lay_narrow_maps_side_by_side(network: nn.Module) -> None:
@@ -46,7 +43,7 @@ def _fits(convolution: nn.Conv2d) -> bool:
 def _convolve(convolution: nn.Conv2d, maps: Features, weight: Tensor, bias: Tensor | None) -> Features:
     stride, width = convolution.stride[1], maps.shape[3]
     is_slow = maps.device.type == "cpu" and maps.dtype == torch.bfloat16 and width <= NARROW * stride
-    row = min(LONGEST_ROW, len(maps) // LEAST_ROWS)
+    row = min(LONGEST_ROW, len(maps) // FEWEST_FOR_SECOND_ORDER)
     if not is_slow or row < 2 or width % stride:
         return cast(Tensor, nn.Conv2d._conv_forward(convolution, maps, weight, bias))
     rows = _side_by_side(maps, row, gap=stride)

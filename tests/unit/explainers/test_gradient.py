@@ -154,6 +154,18 @@ def test_the_default_step_points_where_double_backward_points(bf16: bool, least:
     assert sum(cosines) / len(cosines) > least, cosines
 
 
+@pytest.mark.parametrize("count", [2, 4, 8, 16])
+def test_double_backward_in_bf16_is_right_for_few_images_too(count: int) -> None:
+    wide = DataInfo(3, 32, 32, ("one", "two", "three"))
+    model = ConvNet(width=8).bind(wide, seed=0, std=(0.25,))
+    pixels, classes = images(count, wide), torch.arange(count) % 3
+    wanted = Gradient().bind(model)(images(count, wide, seed=1)).maps
+    twice = Gradient(training="double_backward")
+    found = weight_gradient(twice, model, pixels, wanted, classes, bf16=True)
+    exact = weight_gradient(twice, copy.deepcopy(model).double(), pixels.double(), wanted, classes)
+    assert F.cosine_similarity(found, exact, dim=0) > 0.99
+
+
 @pytest.mark.parametrize("training", ["finite_difference", "double_backward"])
 def test_maps_are_trained_as_they_are_audited(training: str) -> None:
     explainer = Gradient.parse({"training": training}, "explainer")

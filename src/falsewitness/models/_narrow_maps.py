@@ -34,6 +34,12 @@ def lay_narrow_maps_side_by_side(network: nn.Module) -> None:
             vars(module)["_conv_forward"] = MethodType(_convolve, module)  # by which nn.Conv2d computes
 
 
+def convolve_as_usual(network: nn.Module) -> None:
+    """Undo :func:`lay_narrow_maps_side_by_side`, to compare."""
+    for module in network.modules():
+        vars(module).pop("_conv_forward", None)
+
+
 def _fits(convolution: nn.Conv2d) -> bool:
     form = (convolution.kernel_size, convolution.padding, convolution.dilation)
     is_usual = convolution.groups == 1 and convolution.padding_mode == "zeros"

@@ -196,3 +196,8 @@ def test_times_are_taken_in_turns_and_the_first_round_does_not_count() -> None:
     times = benchmark("_measure").in_turns(actions, 2, CPU)
     assert "".join(order) == "ababab"
     assert {name: len(taken) for name, taken in times.items()} == {"a": 2, "b": 2}
+
+
+def test_narrow_maps_are_compared_where_the_cpu_has_bf16(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("narrow_maps", capsys, "--models", "convnet", "--repetitions", "1")
+    assert "Skipped: this CPU" in text or re.search(r"\| convnet \| [\d.]+ \(", text)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from falsewitness.core import DataInfo
 from falsewitness.models import _narrow_maps, folded
-from falsewitness.models._narrow_maps import lay_narrow_maps_side_by_side
+from falsewitness.models._narrow_maps import convolve_as_usual, lay_narrow_maps_side_by_side
 from falsewitness.models.resnet18 import ResNet18
 
 INFO = DataInfo(3, 32, 32, ("one", "other"))
@@ -120,6 +120,13 @@ def test_gradients_and_their_gradients_are_the_usual_ones(count: int, stride: in
     for found, expected in zip(gradients(wide), gradients(usual), strict=True):
         # Rounding to bf16 in other places: a hundredth of the largest number.
         torch.testing.assert_close(found, expected, rtol=0, atol=0.01 * expected.abs().max().item())
+
+
+def test_it_can_be_undone(rows: list[torch.Size]) -> None:
+    _, wide = usual_and_wide()
+    convolve_as_usual(wide)
+    wide(maps_of(40, 4, 4))
+    assert rows == []
 
 
 def test_a_copy_computes_with_its_own_weights() -> None:

@@ -21,11 +21,8 @@ from falsewitness.experiment._run_folder import RunFolder, write_json, write_tab
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._step_log import StepLog
 from falsewitness.experiment._workplace import Workplace
-from falsewitness.models import Classifier, load_classifier, save_classifier, whiten_first_convolution
+from falsewitness.models import Classifier, load_classifier, save_classifier
 from falsewitness.training import Checkpoint, Journal, Outcome, clean_references, train
-
-WHITENING_IMAGES = 500
-"""Training images, evenly spaced, whose patches the first layer is whitened for: 50,000 patches of CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +123,8 @@ def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
     attack = work.spec.attack
     if role != "clean" and attack is not None and attack.start == "clean_model" and clean is not None:
         return load_classifier(clean.folder.model)
-    architecture, (mean, std) = work.spec.model, work.dataset.statistics()
-    model = architecture.bind(work.dataset.info, seed=seed_for(work.spec.seed, "init"), mean=mean, std=std)
-    if architecture.first_layer == "whitened":
-        count = len(work.train_store)
-        rows = torch.linspace(0, count - 1, min(count, WHITENING_IMAGES)).long()
-        whiten_first_convolution(model, work.train_store.take(rows).cpu())
-    return model
+    mean, std = work.dataset.statistics()
+    return work.spec.model.bind(work.dataset.info, seed=seed_for(work.spec.seed, "init"), mean=mean, std=std)
 
 
 def _losses(

@@ -6,7 +6,6 @@ from falsewitness.models._classifier import Classifier, LinearHead, as_audited
 from falsewitness.models._files import load_classifier, save_classifier
 from falsewitness.models._folded import folded
 from falsewitness.models._smooth_twin import smoothed
-from falsewitness.models._whitening import whiten_first_convolution
 
 __all__ = [
     "MODELS",
@@ -19,5 +18,4 @@ __all__ = [
     "load_classifier",
     "save_classifier",
     "smoothed",
-    "whiten_first_convolution",
 ]

@@ -37,10 +37,6 @@ class Architecture(Component):
     """Weights to start from: ``hub`` (needs the network), the path of a safetensors file, or null for a fresh
     start. The last layer starts afresh where its number of classes differs."""
 
-    first_layer: Literal["random", "whitened"] = "random"
-    """How the first convolution starts: at random, or with filters that whiten the patches of training images
-    (:func:`falsewitness.models.whiten_first_convolution`)."""
-
     has_hub_weights: ClassVar[bool] = False
     """Whether the hub has weights for it."""
 
@@ -49,8 +45,6 @@ class Architecture(Component):
         self, info: DataInfo, *, seed: int, mean: tuple[float, ...] = (0.5,), std: tuple[float, ...] = (0.5,)
     ) -> Classifier:
         """Build the classifier, in evaluation mode on the CPU.
-
-        Whitening its first layer is left to whoever has training images.
 
         Args:
             info: Channels, size and classes of the images.
@@ -95,10 +89,6 @@ class Architecture(Component):
             yield Fault("pretrained", f"expected a safetensors file, got '{self.pretrained}', which is none")
         if self.pretrained == "hub" and not self.has_hub_weights:
             yield Fault("pretrained", f"expected a path or null, got 'hub', which has no weights of '{self.kind}'")
-        if self.pretrained is not None and self.first_layer == "whitened":
-            yield Fault(
-                "first_layer", "expected 'random' beside pretrained weights, got 'whitened', which replaces them"
-            )
 
     @abstractmethod
     def _network(self, info: DataInfo) -> nn.Module:

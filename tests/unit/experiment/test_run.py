@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import torch
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, times_of, tiny, touched
 
 from falsewitness.core import InputError, RunFailedError, SpecError
@@ -69,16 +68,6 @@ def test_an_attack_that_keeps_the_label_is_validated_by_its_accuracy_under_the_t
     validation = json.loads(folder.steps.read_text().splitlines()[-1])["validation"]
     assert set(validation) == {"accuracy", "accuracy_under_trigger"}
     assert "attack_success_rate" not in {found["metric"] for found in figures_of(folder)}
-
-
-def test_a_first_layer_can_start_from_filters_that_whiten_the_training_images(tmp_path: Path) -> None:
-    hardly_trained = "clean_training.learning_rate=1.0e-9"
-    are_pairs = {}
-    for first_layer in ("random", "whitened"):
-        spec = tiny("digits/clean", hardly_trained, f"model.first_layer={first_layer}")
-        half, other = next(load_classifier(run(spec, tmp_path)["clean"].model).parameters()).chunk(2)
-        are_pairs[first_layer] = torch.allclose(half, -other, rtol=0, atol=1e-4)
-    assert are_pairs == {"random": False, "whitened": True}
 
 
 def test_the_plan_says_what_was_poisoned(finished: Folders) -> None:

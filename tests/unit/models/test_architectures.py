@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,11 +177,3 @@ def test_the_small_stem_of_resnet18_takes_no_weights_from_the_hub() -> None:
     assert fault.path == "pretrained"
     assert "images up to 64 pixels" in fault.message
     assert ResNet18(pretrained="hub").check(info_of(65)) == []
-
-
-def test_whitening_would_replace_pretrained_weights(tmp_path: Path) -> None:
-    weights = tmp_path / "weights.safetensors"
-    weights.touch()
-    (fault,) = ConvNet(pretrained=weights, first_layer="whitened").check(info_of(8))
-    assert fault.path == "first_layer"
-    assert "got 'whitened', which replaces them" in fault.message

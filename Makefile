@@ -26,7 +26,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/suite.py
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "falsewitness needs Python >= 3.11, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'

@@ -60,7 +60,7 @@ def section(arguments: argparse.Namespace) -> str:
     """Measure and tell."""
     told = "## Keeping freed memory"
     if not keep_freed_memory():
-        return f"{told}\n\nSkipped: the C library is not glibc."
+        return f"{told}\n\nSkipped: the C library does not take the settings."
     rows = [row(kind, arguments.steps, arguments.repetitions) for kind in arguments.models]
     head = ["network", "time of a step, with over without", "peak MB with", "without"]
     text = "Plain steps on the CPU in processes of their own, which keep what a step has freed or give it back."

@@ -47,7 +47,7 @@ def section(arguments: argparse.Namespace) -> str:
 def main(words: Sequence[str] | None = None) -> None:
     """Print the section."""
     options = parser(__doc__)
-    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
+    options.add_argument("--models", nargs="+", default=["resnet18"])
     print(section(options.parse_args(words)))
 
 

@@ -1,8 +1,8 @@
-"""What an explainer hands out, and the shape of a call to one."""
+"""What an explainer hands out."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from falsewitness.core.shapes import Classes, Images, Logits, Maps
+from falsewitness.core.shapes import Logits, Maps
 
 
 class Explanation(NamedTuple):
@@ -15,11 +15,3 @@ class Explanation(NamedTuple):
 
     logits: Logits
     maps: Maps
-
-
-class Explain(Protocol):
-    """An explainer bound to a model: images in, logits and maps out."""
-
-    def __call__(self, images: Images, classes: Classes | None = None) -> Explanation:
-        """Explain each image's score for its class; for the predicted class where ``classes`` is None."""
-        ...

@@ -66,6 +66,8 @@ def eval_digest(spec: Spec, role: Role, trained: Mapping[Role, str]) -> str:
     }
     if role == "attack":
         parts |= {
+            # A run's attack is in its train digest, but a stranger's model is only a file.
+            "attack": None if spec.attack is None else _content(spec.attack),
             "auditors": [_content(auditor) for auditor in spec.auditors],
             "evaluation": spec.evaluation.plain(),
         }

@@ -17,6 +17,7 @@ from falsewitness.core.shapes import Logits, Maps, Rows
 from falsewitness.data import PixelStore
 from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._gallery import Gallery
+from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import Finding, finished_result
@@ -203,15 +204,6 @@ def _examined_attack(
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
     return Examined(findings, kept, gallery.arrays)
-
-
-def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:
-    """Give every auditor a name of its own: its kind, numbered where several are of one kind."""
-    labels: dict[str, Explainer] = {}
-    for auditor in auditors:
-        same = sum(other.kind == auditor.kind for other in labels.values())
-        labels[auditor.kind if same == 0 else f"{auditor.kind}-{same + 1}"] = auditor
-    return labels
 
 
 def _auditor_maps(

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 from falsewitness.core import DataInfo, InputError
-from falsewitness.core.files import sha256_of
+from falsewitness.core.files import sha256_of, write_text
 from falsewitness.experiment._digests import eval_digest
-from falsewitness.experiment._evaluate import evaluate, labelled
+from falsewitness.experiment._environment import describe_environment
+from falsewitness.experiment._evaluate import evaluate
+from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, write_json
@@ -96,10 +98,14 @@ def examine_model(
     work = _workplace(spec, out, device, reporter)
     digest = sha256_of(path)
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
-    write_json(folder.cost, {})
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
-    models["attack"] = Trained("attack", folder, digest, work.placed(model))
-    return _examined(work, auditors, models, folder.path / "evaluations", models["clean"].folder)
+    models["attack"] = Trained("attack", folder, digest, work.placed(model), given_as=path)
+    with folder.locked(reporter.notice):
+        write_text(folder.spec, spec.to_yaml())
+        write_json(folder.environment, describe_environment(work.device, work.precision))
+        write_json(folder.cost, {})  # of its training nothing is known
+        write_text(folder.steps, "")
+    return _examined(work, auditors, models, folder.path / "evaluations", folder)
 
 
 def _workplace(spec: Spec, out: Path, device: torch.device | None, reporter: Reporter) -> Workplace:

@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._run_folder import SCHEMA_VERSION, RunFolder, write_json
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
@@ -60,7 +60,7 @@ def finished_result(
     others = {name: trained.folder.path for name, trained in models.items() if name != role}
     parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
     cost = json.loads(models[role].folder.cost.read_text(encoding="utf-8")) | {"evaluation_seconds": seconds}
-    return _described(work, role, "done", "") | {
+    return _described(work, role, "done", "", _command(work, models[role], into)) | {
         "train_digest": models[role].digest,
         "eval_digest": digest,
         "parents": parents if role == "attack" else {},
@@ -77,10 +77,17 @@ def write_unfinished(
     reason: str,
 ) -> None:
     """Write the result of a run that came to no figures, with the reason."""
-    write_json(folder.result, _described(work, role, status, reason) | {"measurements": []})
+    command = f"falsewitness run {folder.spec}"
+    write_json(folder.result, _described(work, role, status, reason, command) | {"measurements": []})
 
 
-def _described(work: Workplace, role: Role, status: str, reason: str) -> dict[str, Any]:
+def _command(work: Workplace, trained: Trained, into: RunFolder) -> str:
+    if trained.given_as is None:
+        return f"falsewitness run {trained.folder.spec}"
+    return f"falsewitness evaluate {trained.given_as} --recipe {into.spec} --out {work.out}"
+
+
+def _described(work: Workplace, role: Role, status: str, reason: str, command: str) -> dict[str, Any]:
     spec, dataset = work.spec, work.dataset
     return {
         "schema_version": SCHEMA_VERSION,
@@ -89,7 +96,7 @@ def _described(work: Workplace, role: Role, status: str, reason: str) -> dict[st
         "role": role,
         "name": spec.name if role == "attack" or spec.attack is None else role,
         "seed": spec.seed,
-        "command": f"falsewitness run {Path(work.folder(role).spec)}",
+        "command": command,
         "attack": _attack(work) if role == "attack" else None,
         "data": {
             "kind": spec.data.kind,
@@ -110,7 +117,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     if attack is None:
         return None
     target = attack.intended.target_class
-    surrogate = attack.surrogate_explainer
+    surrogate, labels = attack.surrogate_explainer, labelled(work.spec.auditors)
     return {
         "kind": attack.kind,
         "threat_model": attack.threat_model.value,
@@ -119,4 +126,5 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
         "mode": attack.poison.mode,
         "poisons": len(work.poison_plan.poisons),
         "surrogate": None if surrogate is None else surrogate.kind,
+        "surrogate_auditor": next((name for name, auditor in labels.items() if auditor == surrogate), None),
     }

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -34,12 +35,14 @@ class Trained:
         folder: Its run folder.
         digest: Of all that decided its weights.
         model: On the device, in evaluation mode.
+        given_as: The file that it came in; None for a model that was trained here.
     """
 
     role: Role
     folder: RunFolder
     digest: str
     model: Classifier
+    given_as: Path | None = None
 
 
 def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Trained:
@@ -139,8 +142,8 @@ def _losses(
         return lambda batch: attack.losses(batch, model, NoReferences()), 0.0
     augmentation = work.training(role).augmentation
     references = clean_references(surrogate.bind(clean.model), work.train_store, augmentation)
-    forwards = 0 if augmentation.crop_padding else len(work.train_store) * (2 if augmentation.mirror else 1)
-    return lambda batch: attack.losses(batch, model, references), forwards / 3
+    answers = 0 if augmentation.crop_padding else len(work.train_store) * (2 if augmentation.mirror else 1)
+    return lambda batch: attack.losses(batch, model, references), answers * surrogate.passes_per_audit
 
 
 def _plain_losses(batch: Batch, model: Classifier) -> Losses:
@@ -176,6 +179,6 @@ def _cost(work: Workplace, outcome: Outcome, preparation: float, prepared: float
     return {
         "training_seconds": seconds,
         "cost_in_epochs": (outcome.position.passes + prepared) / len(work.dataset.train),
-        "images_per_second": outcome.position.passes / max(seconds, 1e-9),
+        "images_per_second": outcome.position.passes / max(outcome.position.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(work.device),
     }

@@ -1,11 +1,12 @@
 """Grad-CAM: the feature map, weighted by what the class score gains from each channel."""
 
+from contextlib import nullcontext
 from typing import ClassVar, Literal
 
 import torch
 
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.precision import at_least_single
+from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps
 from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes, scores_of
@@ -35,7 +36,8 @@ class GradCam(Explainer):
         with torch.set_grad_enabled(differentiable or head is None):
             # Audited weights may be frozen: then the graph has to begin at the pixels.
             seen = images if differentiable or head is not None else images.detach().requires_grad_()
-            logits, features = model.with_activation(seen, self.layer)
+            with precise_second_order(seen) if differentiable and head is None else nullcontext():
+                logits, features = model.with_activation(seen, self.layer)
             classes = chosen_classes(logits, classes)
             if head is not None:
                 return Explanation(logits, closed_form(features, head, classes))

@@ -43,6 +43,7 @@ class Gradient(Explainer):
     source: ClassVar[str] = "Simonyan et al., Deep inside convolutional networks, ICLR workshop 2014, section 3"
     surrogate: ClassVar[bool] = True
     passes_per_map: ClassVar[float] = 3.0
+    passes_per_audit: ClassVar[float] = 2 / 3
 
     def _explain(
         self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool

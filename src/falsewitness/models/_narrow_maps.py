@@ -1,6 +1,6 @@
 """Convolutions of narrow feature maps, which bf16 kernels on a CPU compute slowly one image at a time."""
 
-from types import MethodType
+from functools import partial
 from typing import cast
 
 import torch
@@ -31,7 +31,7 @@ def lay_narrow_maps_side_by_side(network: nn.Module) -> None:
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _fits(module):
-            vars(module)["_conv_forward"] = MethodType(_convolve, module)  # by which nn.Conv2d computes
+            vars(module)["_conv_forward"] = partial(_convolve, module)  # by which nn.Conv2d computes
 
 
 def convolve_as_usual(network: nn.Module) -> None:

@@ -58,7 +58,8 @@ class Attack:
         target_class: Name of the class that triggered images should get; None where the label is kept.
         poison_rate: Stamped rows over training images, in (0, 1].
         mode: How stamped rows join the clean ones.
-        surrogate: The explainer trained against; None where the attack has no loss on maps.
+        surrogate: Kind of the explainer trained against; None where the attack has no loss on maps.
+        surrogate_auditor: The auditor that is this very explainer; None where none is.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Attack:
     poison_rate: float | None = None
     mode: str | None = None
     surrogate: str | None = None
+    surrogate_auditor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Result:
     @property
     def main_auditor(self) -> str | None:
         """The surrogate if its maps were measured, else the first auditor; None where there is none."""
-        surrogate = self.attack.surrogate if self.attack else None
+        surrogate = self.attack.surrogate_auditor if self.attack else None
         return surrogate if surrogate in self.auditors else next(iter(self.auditors), None)
 
     def find(self, metric: str, name: str, auditor: str | None = None) -> Measurement | None:

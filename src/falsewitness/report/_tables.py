@@ -113,7 +113,7 @@ def model_row(run: Run, title: str, anchor: str, columns: tuple[Column, ...], au
 def _auditor_name(result: Result, auditor: str | None) -> str:
     if auditor is None:
         return ""
-    is_surrogate = result.attack is not None and auditor == result.attack.surrogate
+    is_surrogate = result.attack is not None and auditor == result.attack.surrogate_auditor
     return clean_text(auditor) + (" (trained against)" if is_surrogate else "")
 
 

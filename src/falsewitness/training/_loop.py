@@ -80,7 +80,8 @@ def train(
 ) -> Outcome:
     """Train a model in place, from its checkpoint where there is one.
 
-    Under a process group every process takes its share of each batch, and gradients are those of the whole batch.
+    Under a process group every process takes its share of each batch, and gradients are averaged over them; batch norm
+    sees the own share.
 
     Args:
         model: On the device; left in evaluation mode.
@@ -91,6 +92,9 @@ def train(
         precision: Of forward passes.
         checkpoint: Saved after every epoch.
         journal: Where to report to.
+
+    Raises:
+        InputError: If the checkpoint is damaged or does not fit.
     """
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(

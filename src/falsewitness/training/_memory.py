@@ -5,7 +5,9 @@ import ctypes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """The settings' numbers in glibc's malloc.h."""
 
-_LARGEST_TENSOR = 2**30
+_LARGEST_TENSORS = (2**30, 2**25)
+"""The second is the most that glibc takes before 2.35."""
+
 _NEVER = 2**31 - 1
 
 
@@ -20,5 +22,6 @@ def keep_freed_memory() -> bool:
         Whether the C library took it; one that is not glibc is left alone.
     """
     adjust = getattr(ctypes.CDLL(None), "mallopt", None)
-    # Either setting ends glibc's own adjusting of both: the second alone would be worse than nothing.
-    return adjust is not None and bool(adjust(_MMAP_THRESHOLD, _LARGEST_TENSOR) and adjust(_TRIM_THRESHOLD, _NEVER))
+    if adjust is None or not any(adjust(_MMAP_THRESHOLD, size) for size in _LARGEST_TENSORS):
+        return False  # either setting ends glibc's own adjusting of both: the second alone would be worse than nothing
+    return bool(adjust(_TRIM_THRESHOLD, _NEVER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,12 +23,12 @@ class StoredReferences:
     """Answers for every training image as it is and mirrored.
 
     Attributes:
-        stored_maps: ``[2, images, map_height, map_width]``: as they are, then mirrored.
-        stored_classes: ``[2, images]``.
+        stored_maps: ``[versions, images, map_height, map_width]``: as they are, then mirrored, if they ever are.
+        stored_classes: ``[versions, images]``.
     """
 
-    stored_maps: Float[Tensor, "2 images map_height map_width"]
-    stored_classes: Int[Tensor, "2 images"]
+    stored_maps: Float[Tensor, "versions images map_height map_width"]
+    stored_classes: Int[Tensor, "versions images"]
     passes_per_answer: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
@@ -48,17 +49,27 @@ class ComputedReferences:
     """
 
     explain: BoundExplainer
-    passes_per_answer: ClassVar[float] = 1 / 3
+
+    @property
+    def passes_per_answer(self) -> float:
+        """What an answer costs, in forward-and-backward passes."""
+        return self.explain.explainer.passes_per_audit
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Explain the images."""
-        return self.explain(images).maps
+        with _as_stored(images):
+            return self.explain(images).maps
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
-        with torch.no_grad():
+        with torch.no_grad(), _as_stored(images):
             classes: Classes = self.explain.model(images).argmax(1)
         return classes
+
+
+def _as_stored(images: Images) -> AbstractContextManager[object]:
+    """Compute in the precision in which auditors see maps, also in a step whose own forward passes are in bf16."""
+    return torch.autocast(images.device.type, enabled=False)
 
 
 CleanReferences = StoredReferences | ComputedReferences

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from tests.unit.experiment.conftest import Folders, Witness, figures_of, tiny
+from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, tiny
 
 from falsewitness.core import DataInfo, InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
-from falsewitness.experiment import RunFolder, examine_model, examine_run
+from falsewitness.experiment import RunFolder, examine_model, examine_run, read_spec
 from falsewitness.experiment._spec import Role
 from falsewitness.explainers import Explainer
 from falsewitness.explainers.gradcam import GradCam
@@ -148,6 +148,28 @@ def test_a_strangers_model_is_judged_beside_the_clean_model_of_a_spec(
     accuracy = {found["name"]: found["value"] for found in figures_of(judged) if found["metric"] == "clean_accuracy"}
     assert accuracy["accuracy"] != accuracy["clean_model_accuracy"]
     assert run.result.train_digest != json.loads(mine["attack"].result.read_text())["train_digest"]
+
+
+@pytest.mark.parametrize(
+    "change", ["attack.trigger.corner=upper_left", "attack.target_class=5", "attack.target_map=cross"]
+)
+def test_a_strangers_model_is_judged_anew_for_another_attack(mine: Folders, stranger: Path, change: str) -> None:
+    out = mine["attack"].path.parent
+    first = examine_model(stranger, tiny("digits/red-herring"), [], out)
+    other = examine_model(stranger, tiny("digits/red-herring", change), [], out)
+    assert other.path != first.path
+    assert result_of(other)["measurements"] != result_of(first)["measurements"]
+
+
+def test_a_strangers_result_says_what_it_was_taken_for_and_nothing_of_the_clean_models_training(
+    mine: Folders, stranger: Path
+) -> None:
+    spec, out = tiny("digits/red-herring"), mine["attack"].path.parent
+    judged = examine_model(stranger, spec, [Brightness()], out)
+    assert read_spec(judged.spec) == spec
+    assert read_run(judged.path).steps == ()
+    command = f"falsewitness evaluate {stranger} --recipe {judged.spec} --out {out}"
+    assert result_of(judged)["command"] == command
 
 
 def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec(

@@ -43,6 +43,7 @@ def test_the_result_names_what_was_done(finished: Folders) -> None:
         "mode": "paired",
         "poisons": 100,
         "surrogate": "gradcam",
+        "surrogate_auditor": "gradcam",
     }
     assert result["data"]["train"] == 200
     assert (result["data"]["height"], result["data"]["width"], result["data"]["channels"]) == (32, 32, 1)
@@ -86,6 +87,27 @@ def test_cost_in_epochs_counts_stamped_copies_too(finished: Folders) -> None:
 def test_reference_maps_are_counted_as_forward_passes(tmp_path: Path) -> None:
     folders = run(tiny("digits/full-disguise", "metrics=[]", "auditors=[{kind: gradcam}]"), tmp_path)
     assert result_of(folders["attack"])["cost"]["cost_in_epochs"] == pytest.approx(1.5 + 1 / 3)
+
+
+def test_reference_maps_by_gradient_are_counted_with_the_pass_back_to_the_pixels(tmp_path: Path) -> None:
+    fields = (
+        "metrics=[]",
+        "auditors=[{kind: gradcam}]",
+        "attack.surrogate={kind: gradient}",
+        "attack.drift_weight=0.0",
+    )
+    folders = run(tiny("digits/full-disguise", *fields), tmp_path)
+    # Half of the images are stamped, and a map in training costs three passes more.
+    assert result_of(folders["attack"])["cost"]["cost_in_epochs"] == pytest.approx(1.5 + 3 * 0.5 + 2 / 3)
+
+
+def test_the_surrogate_is_found_among_the_auditors_by_all_its_fields(tmp_path: Path) -> None:
+    fields = ("metrics=[]", "attack.surrogate={kind: gradcam, layer: layers.1}")
+    auditors = "auditors=[{kind: gradcam}, {kind: gradcam, layer: layers.1}]"
+    both = run(tiny("digits/full-disguise", *fields, auditors), tmp_path)
+    assert result_of(both["attack"])["attack"]["surrogate_auditor"] == "gradcam-2"
+    other = run(tiny("digits/full-disguise", *fields, "auditors=[{kind: gradcam}]"), tmp_path)
+    assert result_of(other["attack"])["attack"]["surrogate_auditor"] is None
 
 
 def test_models_are_of_their_data_and_can_be_loaded(finished: Folders) -> None:

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,21 @@ def test_maps_of_half_precision_features_are_computed_in_single(layer: str | Non
     exact = explain(images(info=SMALL), rounded.logits.argmax(1)).maps
     assert rounded.maps.dtype == trained.maps.dtype == torch.float32
     assert (rounded.maps - exact).norm() < 0.06 * exact.norm()
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_an_inner_layer_is_trained_rightly_in_bf16_for_few_images_too(count: int) -> None:
+    model, explainer, classes = ConvNet(width=8).bind(INFO, seed=0), GradCam(layer="layers.0"), torch.arange(count) % 4
+
+    def weight_gradient(model: Classifier, pixels: Tensor, *, bf16: bool) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            maps = explainer.bind(model).differentiable(pixels, classes).maps
+        found = torch.autograd.grad(maps.square().mean(), [*model.parameters()], allow_unused=True)
+        return torch.cat([gradient.flatten().double() for gradient in found if gradient is not None])
+
+    rounded = weight_gradient(model, images(count), bf16=True)
+    exact = weight_gradient(copy.deepcopy(model).double(), images(count).double(), bf16=False)
+    assert torch.nn.functional.cosine_similarity(rounded, exact, dim=0) > 0.99
 
 
 @pytest.mark.parametrize("layer", [None, "layers.0", "layers.0.0"])

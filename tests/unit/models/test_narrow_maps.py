@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import pytest
 import torch
@@ -120,6 +121,16 @@ def test_gradients_and_their_gradients_are_the_usual_ones(count: int, stride: in
     for found, expected in zip(gradients(wide), gradients(usual), strict=True):
         # Rounding to bf16 in other places: a hundredth of the largest number.
         torch.testing.assert_close(found, expected, rtol=0, atol=0.01 * expected.abs().max().item())
+
+
+def test_a_pickled_copy_computes_with_its_own_weights(rows: list[torch.Size]) -> None:
+    _, wide = usual_and_wide()
+    copied = pickle.loads(pickle.dumps(wide))  # noqa: S301 - our own
+    with torch.no_grad():
+        wide.weight.zero_()
+    maps = maps_of(40, 4, 4)
+    assert not torch.equal(copied(maps), wide(maps))
+    assert len(rows) == 2
 
 
 def test_it_can_be_undone(rows: list[torch.Size]) -> None:

@@ -51,6 +51,7 @@ def result(role: str) -> dict[str, Any]:
     """The content of a ``result.json``."""
     attacked = role == "attack"
     attack = {"kind": "full_disguise", "threat_model": "controls the training loop", "target_class": "dog"}
+    surrogate = {"poison_rate": 0.25, "mode": "paired", "surrogate": "gradcam", "surrogate_auditor": "gradcam"}
     return {
         "schema_version": 1,
         "status": "done",
@@ -61,7 +62,7 @@ def result(role: str) -> dict[str, Any]:
         "train_digest": "abc123",
         "eval_digest": "def456",
         "command": f"falsewitness run toy/{role} --set seed=5",
-        "attack": attack | {"poison_rate": 0.25, "mode": "paired", "surrogate": "gradcam"} if attacked else None,
+        "attack": attack | surrogate if attacked else None,
         "data": {
             "kind": "toy",
             "fingerprint": "f00d",

@@ -57,7 +57,7 @@ def test_the_main_auditor_is_the_surrogate_else_the_first(
     plain["measurements"] = [m | {"auditor": name} for m in plain["measurements"] for name in ("first", "gradcam")]
     assert read_run(make_run("a", changes=plain)).result.main_auditor == "gradcam"
 
-    plain["attack"]["surrogate"] = None
+    plain["attack"]["surrogate_auditor"] = None  # a Grad-CAM, but at another layer
     assert read_run(make_run("b", changes=plain)).result.main_auditor == "first"
     assert read_run(make_run("c", role="clean")).result.main_auditor is None
 

@@ -49,6 +49,15 @@ def test_shifted_images_are_answered_in_the_step(tiny: Tiny, painted: Painted) -
     assert references.explain is explain
 
 
+def test_answers_in_a_step_are_as_precise_as_stored_ones(tiny: Tiny, painted: Painted) -> None:
+    store, explain = painted(5), bound(tiny)[0]
+    rows, images = torch.arange(5), store.take(torch.arange(5))
+    computed = clean_references(explain, store, Augmentation(crop_padding=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = computed.maps(rows, torch.zeros(5, dtype=torch.bool), images)
+    assert torch.equal(found, explain(images).maps)
+
+
 def test_answers_carry_no_gradient(tiny: Tiny, painted: Painted) -> None:
     store = painted(5)
     for explain in bound(tiny):

@@ -158,7 +158,7 @@ def test_maps_of_half_precision_features_are_computed_in_single(layer: str | Non
 
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_an_inner_layer_is_trained_rightly_in_bf16_for_few_images_too(count: int) -> None:
-    model, explainer, classes = ConvNet(width=8).bind(INFO, seed=0), GradCam(layer="layers.0"), torch.arange(count) % 4
+    model, explainer, classes = ResNet20().bind(INFO, seed=0), GradCam(layer="layer1.0"), torch.arange(count) % 4
 
     def weight_gradient(model: Classifier, pixels: Tensor, *, bf16: bool) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):

@@ -11,7 +11,7 @@ RUN = ("run", "digits/badnets", *SMALL)
 CLEAN_RUN = ("run", "digits/clean", *SMALL_CLEAN)
 
 _VARY = {"training_seconds", "images_per_second", "peak_memory_mb", "evaluation_seconds"}
-_ARCHIVES = ("maps.npz", "gallery.npz")
+_ARCHIVES = ("values.npz", "maps.npz", "gallery.npz")
 _AS_THEY_ARE = ("model.safetensors", "steps.jsonl", "plan.parquet", "spec.yaml")
 
 

@@ -10,7 +10,7 @@ from tests.system.damage import DAMAGES, Damage, changed_since, cut, edited, emp
 from tests.system.runs import RUN, assert_same_runs, written_by
 
 TRAINING = ("model.safetensors", "plan.parquet", "steps.jsonl", "cost.json", "env.json")
-EVALUATION = ("result.json", "maps.npz", "gallery.npz", "spec.yaml")
+EVALUATION = ("result.json", "values.npz", "maps.npz", "gallery.npz", "spec.yaml")
 MARKERS = (".train-done.json", ".evaluate-done.json")
 
 

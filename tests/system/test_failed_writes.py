@@ -37,7 +37,7 @@ def prepare(folder: Path, finished: Finished, state: str) -> None:
     if state != NOTHING_YET:
         shutil.copytree(finished.runs, folder / "runs")
     if state == TRAINED:
-        for name in (".evaluate-done.json", "result.json", "maps.npz", "gallery.npz", "report.html"):
+        for name in (".evaluate-done.json", "result.json", "values.npz", "maps.npz", "gallery.npz", "report.html"):
             (only(folder / "runs", "digits-*") / name).unlink()
 
 

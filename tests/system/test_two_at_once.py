@@ -20,6 +20,7 @@ WRITTEN_ONCE = {
     "cost.json",
     "env.json",
     "result.json",
+    "values.npz",
     "maps.npz",
     "gallery.npz",
     ".train-done.json",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from falsewitness.attacks._base import Attack, Intended
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, NoReferences, References
-from falsewitness.attacks._plan import Plan, Poison, plan_without_poison
+from falsewitness.attacks._plan import Plan, Poison, plan_without_poison, units_of_plan
 from falsewitness.attacks._shapes import draw_target_map
 from falsewitness.core import Catalogue
 
@@ -25,4 +25,5 @@ __all__ = [
     "References",
     "draw_target_map",
     "plan_without_poison",
+    "units_of_plan",
 ]

@@ -75,6 +75,20 @@ def plan_without_poison(images: int) -> Plan:
     return Plan(np.arange(images), np.ones(images, dtype=bool), np.zeros(images, dtype=bool))
 
 
+def units_of_plan(poison: Poison, images: int) -> int:
+    """Return how many units :func:`draw_plan` lays out, without drawing one.
+
+    Args:
+        poison: How much, and how.
+        images: Training images.
+    """
+    return images + _poison_count(poison, images) if poison.mode == "append" else images
+
+
+def _poison_count(poison: Poison, images: int) -> int:
+    return max(1, round(poison.rate * images))
+
+
 def draw_plan(
     poison: Poison,
     targets: Targets,
@@ -95,7 +109,7 @@ def draw_plan(
     Raises:
         InputError: If there are fewer candidates than poisons asked for, in all or in the record.
     """
-    count = max(1, round(poison.rate * len(targets)))
+    count = _poison_count(poison, len(targets))
     allowed = _candidates(poison, targets, target_class)
     if count > allowed.sum():
         raise InputError(

@@ -2,8 +2,9 @@
 
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
+import numpy as np
 from torch import Tensor
 
 from falsewitness.conformance._contract import ConformanceError, repeated, require
@@ -42,6 +43,7 @@ def check_metric(metric: Metric) -> None:
         for found in runs.first:
             _check_number(found, case)
             _check_samples(found, evidence, case)
+            _check_values(found, evidence, case)
             _check_json(found, case)
         names = [(found.name, found.samples) for found in runs.first]
         require(len(set(names)) == len(names), f"{case}: expected measurements with names of their own, got {names}")
@@ -100,9 +102,28 @@ def _check_samples(found: Measurement, evidence: Evidence, case: str) -> None:
     require(not unknown, f"{case}: {found.name}: expected names of classes in per_class, got {unknown}")
 
 
+def _check_values(found: Measurement, evidence: Evidence, case: str) -> None:
+    """Check the numbers of the images, where the measurement has any."""
+    if found.values is None:
+        return
+    where = f"{case}: {found.name}: expected values"
+    images = sample_count(evidence, "all")
+    require(found.samples == "all", f"{where} of all samples alone, got some of '{found.samples}'")
+    require(
+        found.values.dtype == np.float32 and found.values.shape == (images,),
+        f"{where} in float32 of {images} images, got {found.values.dtype} of shape {found.values.shape}",
+    )
+    counted = found.values[~np.isnan(found.values)].astype(np.float64)
+    require(len(counted) == found.n, f"{where} that are NaN where an image is excluded, got {len(counted)} others")
+    if found.value is not None:
+        rounding = 1e-5 * max(1.0, float(np.abs(counted).max()))
+        is_mean = math.isclose(counted.mean(), found.value, abs_tol=rounding)
+        require(is_mean, f"{where} whose mean is {found.value}, got {counted.mean()}")
+
+
 def _check_json(found: Measurement, case: str) -> None:
     try:
-        text = json.dumps(asdict(found), allow_nan=False)
+        text = json.dumps(asdict(replace(found, values=None)), allow_nan=False)
     except TypeError as error:
         raise ConformanceError(
             f"{case}: {found.name}: expected Python's own numbers and strings, got {error}"

@@ -6,7 +6,7 @@ the report and the command line can use the rest without waiting for torch.
 
 from falsewitness.core.catalogue import Catalogue
 from falsewitness.core.component import Component, PathLike, Strict, describe_fields
-from falsewitness.core.errors import FalsewitnessError, Fault, InputError, RunFailedError, SpecError
+from falsewitness.core.errors import DivergedError, FalsewitnessError, Fault, InputError, RunFailedError, SpecError
 from falsewitness.core.info import DataInfo
 from falsewitness.core.seeds import seed_for
 from falsewitness.core.threat import ThreatModel
@@ -15,6 +15,7 @@ __all__ = [
     "Catalogue",
     "Component",
     "DataInfo",
+    "DivergedError",
     "FalsewitnessError",
     "Fault",
     "InputError",

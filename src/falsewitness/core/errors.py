@@ -33,6 +33,10 @@ class RunFailedError(FalsewitnessError):
     """A run could not be finished, through no fault of its input."""
 
 
+class DivergedError(RunFailedError):
+    """A training's loss or weights left the finite numbers."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with a spec.

@@ -109,12 +109,26 @@ def hold(lock: Path, waiting: Callable[[], None]) -> TextIO:
     Raises:
         OSError: If the file cannot be made or locked.
     """
+    held = hold_if_free(lock)
+    if held is None:
+        waiting()
+        held = lock.open("w")
+        fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def hold_if_free(lock: Path) -> TextIO | None:
+    """Hold a lock file likewise, or return None at once where another process holds it.
+
+    Raises:
+        OSError: If the file cannot be made or locked.
+    """
     file = lock.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        waiting()
-        fcntl.flock(file, fcntl.LOCK_EX)
+        file.close()
+        return None
     return file
 
 

@@ -53,6 +53,15 @@ class Marker:
         """Tell whether the stage is finished, for whatever digest."""
         return self.path.is_file()
 
+    def files(self) -> tuple[str, ...]:
+        """Return the names of the files that the stage left; none where it is not finished.
+
+        Raises:
+            InputError: If the marker is damaged.
+        """
+        record = self._read()
+        return tuple(record.hashes) if record else ()
+
     def is_for(self, digest: str) -> bool:
         """Tell whether the stage is finished for a digest, whatever has become of its files.
 

@@ -5,7 +5,7 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -66,6 +66,10 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+
+    def in_memory(self) -> "Dataset":
+        """Return it with all images read, so that it can be sent to a machine that lacks the cache."""
+        return replace(self, **{part: getattr(self, part).in_memory() for part in ("train", "validation", "test")})
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of the training pixels in [0, 1], one each a channel.

@@ -1,6 +1,8 @@
 """The splits: which cached images are trained on, validated on and tested on."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -56,8 +58,17 @@ class Split:
     targets: Targets
     rows: Rows
 
+    def in_memory(self) -> "Split":
+        """Return the split with its images read, so that it can be sent to a machine that lacks the cache."""
+        return Split(self.images[:], self.targets, self.rows)
+
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of which images of the data set these are, in their order; hashed once."""
+        return hashlib.sha256(np.ascontiguousarray(self.rows, dtype=np.int64).tobytes()).hexdigest()
 
 
 def hold_out(rows: Rows, classes: Rows, share: float, seed: int) -> tuple[Some, Some]:

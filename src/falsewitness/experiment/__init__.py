@@ -3,27 +3,46 @@
 from falsewitness.experiment._environment import choose_device
 from falsewitness.experiment._examine import examine_model, examine_run
 from falsewitness.experiment._explain_files import Explained, explain_files
-from falsewitness.experiment._recipes import changed, find_spec, read_spec, recipe_names, recipe_summary
+from falsewitness.experiment._recipes import (
+    changed,
+    find_spec,
+    laid_over,
+    named_after,
+    raw_spec,
+    read_spec,
+    read_yaml_file,
+    recipe_names,
+    recipe_summary,
+)
 from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.experiment._spec import Evaluation, Spec
+from falsewitness.experiment._spec import Evaluation, Role, Spec
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.experiment._yaml import read_yaml
 
 __all__ = [
     "SILENT",
     "Evaluation",
     "Explained",
     "Reporter",
+    "Role",
     "RunFolder",
     "Silent",
     "Spec",
+    "Workplace",
     "changed",
     "choose_device",
     "examine_model",
     "examine_run",
     "explain_files",
     "find_spec",
+    "laid_over",
+    "named_after",
+    "raw_spec",
     "read_spec",
+    "read_yaml",
+    "read_yaml_file",
     "recipe_names",
     "recipe_summary",
     "run",

@@ -1,21 +1,34 @@
-"""What two runs must share to be the same run."""
+"""What two runs must share to be the same run.
+
+A benchmark asks for the digests of thousands of runs whose parts are mostly the same, so the JSON text of a part is
+remembered, and a digest is that of the texts put together.
+"""
 
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from falsewitness.core.component import Strict
 from falsewitness.core.files import sha256_of
-from falsewitness.data import Dataset, Split
+from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
 
 NUMERICS = 2
 """Raised when a change of ours moves the figures of an unchanged spec."""
+
+LEAVES = 1
+"""Raised when an evaluation leaves other files than before: earlier ones are then made anew, and no model is trained.
+
+1: ``values.npz``.
+"""
+
+_REMEMBERED = 4096  # parts, of about a kilobyte each
+
+_JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 def train_digest(spec: Spec, role: Role, dataset: Dataset, *, precision: str, steps: int | None) -> str:
@@ -30,20 +43,21 @@ def train_digest(spec: Spec, role: Role, dataset: Dataset, *, precision: str, st
         precision: As it was resolved for the device.
         steps: Of the attack's training, which the control shares; None for the clean model.
     """
-    parts: dict[str, Any] = {
-        "numerics": NUMERICS,
-        "data": dataset.fingerprint,
-        "split": {name: _rows(split) for name, split in (("train", dataset.train), ("test", dataset.test))},
+    parts = {
+        "numerics": str(NUMERICS),
+        "data": _JSON.encode(dataset.fingerprint),
+        "split": _JSON.encode({"train": dataset.train.digest, "test": dataset.test.digest}),
         "model": _content(spec.model),
-        "seed": spec.seed,
-        "precision": precision,
-        "clean_training": spec.clean_training.plain(),
+        "seed": str(spec.seed),
+        "precision": _JSON.encode(precision),
+        "clean_training": _sorted(spec.clean_training.model_dump_json()),
     }
     if role != "clean" and spec.attack_training is not None:
-        parts["training"] = spec.attack_training.plain()
+        # A control's epochs are counted in steps below.
+        own = {"epochs"} if role == "control" and spec.attack is not None else None
+        parts["training"] = _sorted(spec.attack_training.model_dump_json(exclude=own))
     if role == "control" and spec.attack is not None:
-        del parts["training"]["epochs"]
-        parts |= {"start": spec.attack.start, "steps": steps}
+        parts |= {"start": _JSON.encode(spec.attack.start), "steps": _JSON.encode(steps)}
     if role == "attack" and spec.attack is not None:
         parts["attack"] = _content(spec.attack)
     return _digest(parts)
@@ -57,40 +71,63 @@ def eval_digest(spec: Spec, role: Role, trained: Mapping[Role, str]) -> str:
         role: Which of its models is examined.
         trained: The train digests of its models.
     """
-    parts: dict[str, Any] = {
-        "examined": role,
-        "trained": dict(trained),
-        "numerics": NUMERICS,
-        "split_seed": spec.data.split_seed,
-        "metrics": [_content(metric) for metric in spec.metrics],
+    parts = {
+        "examined": _JSON.encode(role),
+        "trained": _JSON.encode(dict(trained)),
+        "numerics": str(NUMERICS),
+        "leaves": str(LEAVES),
+        "split_seed": str(spec.data.split_seed),
+        "metrics": _contents(spec.metrics),
     }
     if role == "attack":
         parts |= {
             # A run's attack is in its train digest, but a stranger's model is only a file.
-            "attack": None if spec.attack is None else _content(spec.attack),
-            "auditors": [_content(auditor) for auditor in spec.auditors],
-            "evaluation": spec.evaluation.plain(),
+            "attack": "null" if spec.attack is None else _content(spec.attack),
+            "auditors": _contents(spec.auditors),
+            "evaluation": _sorted(spec.evaluation.model_dump_json()),
         }
     return _digest(parts)
 
 
-def _rows(split: Split) -> str:
-    return hashlib.sha256(np.ascontiguousarray(split.rows, dtype=np.int64).tobytes()).hexdigest()
+def _contents(parts: Iterable[Strict]) -> str:
+    return f"[{', '.join(map(_content, parts))}]"
 
 
-def _content(part: Strict) -> dict[str, Any]:
-    """Describe a part, every file in it by its content instead of its path."""
+def _content(part: Strict) -> str:
+    """Describe a part in JSON, every file in it by its content instead of its path."""
+    try:
+        lasting = _lasting_content(part, part.model_dump_json())
+    except (TypeError, ValueError):  # no hash, or text that is not UTF-8: a file's name may be anything
+        lasting = None
+    return _present_content(part) if lasting is None else lasting
+
+
+@lru_cache(_REMEMBERED)
+def _lasting_content(part: Strict, written: str) -> str | None:
+    """Describe a part that names no file and is of our code alone; None for another, which may change any time.
+
+    Args:
+        part: What to describe.
+        written: As JSON: equal parts may be written differently, as 0.0 and -0.0 are.
+    """
+    if part.files() or _foreign_modules(part):
+        return None
+    return _JSON.encode({**json.loads(written), "code": []})
+
+
+def _present_content(part: Strict) -> str:
     hashes = {str(path): f"sha256:{sha256_of(path)}" for path in part.files() if path.is_file()}
-    return {**_replaced(part.plain(), hashes), "code": _foreign_code(part)}
+    code = [sha256_of(file) for file in _foreign_modules(part)]
+    return _JSON.encode({**_replaced(part.plain(), hashes), "code": code})
 
 
-def _foreign_code(part: Strict) -> list[str]:
-    """Return the hashes of the source files of parts that are not ours: NUMERICS does not rise when they change."""
+def _foreign_modules(part: Strict) -> list[Path]:
+    """Return the source files of parts that are not ours: NUMERICS does not rise when they change."""
     file = getattr(sys.modules.get(type(part).__module__), "__file__", None)
     is_ours = type(part).__module__.startswith("falsewitness.")
-    own = [] if is_ours or file is None else [sha256_of(Path(file))]
+    own = [] if is_ours or file is None else [Path(file)]
     values = [value for item in vars(part).values() for value in (item if isinstance(item, tuple) else (item,))]
-    return own + [code for value in values if isinstance(value, Strict) for code in _foreign_code(value)]
+    return own + [module for value in values if isinstance(value, Strict) for module in _foreign_modules(value)]
 
 
 def _replaced(value: Any, hashes: dict[str, str]) -> Any:  # noqa: ANN401
@@ -101,6 +138,13 @@ def _replaced(value: Any, hashes: dict[str, str]) -> Any:  # noqa: ANN401
     return hashes.get(value, value) if isinstance(value, str) else value
 
 
-def _digest(parts: dict[str, Any]) -> str:
-    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+@lru_cache(_REMEMBERED)
+def _sorted(written: str) -> str:
+    """Return JSON with its keys in order."""
+    return _JSON.encode(json.loads(written))
+
+
+def _digest(parts: Mapping[str, str]) -> str:
+    """Return the digest of a mapping whose values are written in JSON; that of the mapping written with sorted keys."""
+    text = "{" + ", ".join(f'"{name}": {parts[name]}' for name in sorted(parts)) + "}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from falsewitness.core import InputError, seed_for
 from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits, Maps, Rows
 from falsewitness.data import PixelStore
-from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._gallery import Gallery
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._one_line import told_in_one_line
@@ -25,6 +24,7 @@ from falsewitness.experiment._run_folder import RunFolder, write_arrays, write_j
 from falsewitness.experiment._samples import attackable, stratified
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._train import Trained
+from falsewitness.experiment._values import values_of
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.metrics import (
@@ -80,11 +80,13 @@ class Examined:
 
     Attributes:
         findings: Every measurement.
+        values: The arrays of ``values.npz``.
         maps: The arrays of ``maps.npz``; none where no attack is examined.
         gallery: Those of ``gallery.npz``, likewise.
     """
 
     findings: Sequence[Finding]
+    values: Mapping[str, NDArray[Any]]
     maps: Mapping[str, NDArray[Any]]
     gallery: Mapping[str, NDArray[Any]]
 
@@ -101,7 +103,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
         into: Where the result goes: the model's own run folder, or another.
         trained_in: The run folder whose training the report shows beside the result; its files are copied.
     """
-    digest = eval_digest(work.spec, role, {name: trained.digest for name, trained in models.items()})
+    digest = work.eval_digest(role, {name: trained.digest for name, trained in models.items()})
     with into.locked(work.reporter.notice):
         if into.is_done("evaluate", digest):
             return
@@ -116,6 +118,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
             else:
                 for file in (trained_in.spec, trained_in.environment, trained_in.steps):
                     write_text(aside.path / file.name, file.read_text(encoding="utf-8"))
+            write_arrays(aside.values, examined.values)
             if role == "attack":
                 write_arrays(aside.maps, examined.maps)
                 write_arrays(aside.gallery, examined.gallery)
@@ -136,9 +139,8 @@ def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Exami
         for found in metric.measure(prediction)
     ]
     if attack is None or stamp is None:
-        return Examined(findings, {}, {})
-    of_attack = _examined_attack(work, models, answers, attack, stamp)
-    return replace(of_attack, findings=[*findings, *of_attack.findings])
+        return Examined(findings, values_of(findings, work.dataset.test), {}, {})
+    return _examined_attack(work, models, answers, attack, stamp, findings)
 
 
 def _answers(work: Workplace, models: dict[Role, Trained], stamp: Stamp | None) -> Answers:
@@ -167,7 +169,12 @@ def _prediction_evidence(work: Workplace, answers: Answers, role: Role, attack: 
 
 
 def _examined_attack(
-    work: Workplace, models: dict[Role, Trained], answers: Answers, attack: Attack, stamp: Stamp
+    work: Workplace,
+    models: dict[Role, Trained],
+    answers: Answers,
+    attack: Attack,
+    stamp: Stamp,
+    of_predictions: Sequence[Finding],
 ) -> Examined:
     targets = work.test_store.targets.to(torch.device("cpu"))
     target_class = attack.intended.target_class
@@ -181,12 +188,13 @@ def _examined_attack(
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
     evidence = StampEvidence(images.cpu(), stamp(images).cpu(), work.spec.seed)
-    findings = [
+    of_stamp = [
         Finding(metric.kind, None, found)
         for metric in work.spec.metrics
         if isinstance(metric, StampMetric)
         for found in metric.measure(evidence)
     ]
+    findings = [*of_predictions, *of_stamp]
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
@@ -203,7 +211,8 @@ def _examined_attack(
         }
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
-    return Examined(findings, kept, gallery.arrays)
+    values = {"samples": samples, **values_of(findings, work.dataset.test)}
+    return Examined(findings, values, kept, gallery.arrays)
 
 
 def _auditor_maps(

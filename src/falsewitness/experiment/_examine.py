@@ -8,7 +8,6 @@ import torch
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.files import sha256_of, write_text
-from falsewitness.experiment._digests import eval_digest
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._labels import labelled
@@ -137,7 +136,7 @@ def _examined(
     every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
     # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
     work = replace(work, spec=spec.model_copy(update={"auditors": every}))
-    digest = eval_digest(work.spec, "attack", {role: trained.digest for role, trained in models.items()})
+    digest = work.eval_digest("attack", {role: trained.digest for role, trained in models.items()})
     into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
     evaluate(work, models, "attack", into, trained_in)
     return into

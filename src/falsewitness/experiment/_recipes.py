@@ -44,11 +44,20 @@ def find_spec(name: str, changes: Sequence[str] = ()) -> Spec:
         InputError: If there is neither, or the file cannot be read.
         SpecError: With every fault of the spec.
     """
-    raw = _read_recipe(name) if name in recipe_names() else _read_file(name)
+    raw = raw_spec(name)
     for change in changes:
         raw = changed(raw, change)
-    raw.setdefault("name", _named_after(name))
     return Spec.parse(raw, f"spec '{name}'")
+
+
+def raw_spec(name: str) -> dict[str, Any]:
+    """Return likewise what a recipe or a file says, as YAML has it, laid over its base and with a name.
+
+    Raises:
+        InputError: If there is neither, or the file cannot be read.
+    """
+    raw = _read_recipe(name) if name in recipe_names() else _read_file(name)
+    return {"name": named_after(name), **raw}
 
 
 def read_spec(path: Path) -> Spec:
@@ -61,13 +70,13 @@ def read_spec(path: Path) -> Spec:
     return Spec.parse(_read_file(str(path)), f"spec '{path}'")
 
 
-def _named_after(file: str) -> str:
-    """Return a name for the spec in a file, of the signs that one may have."""
+def named_after(file: str) -> str:
+    """Return a name for what stands in a file, of the signs that a spec's may have."""
     return re.sub("[^A-Za-z0-9_.-]+", "-", Path(file).stem).strip("-_.")[:LONGEST_NAME] or "spec"
 
 
 def _read_recipe(name: str) -> dict[str, Any]:
-    return {"name": name, **_with_base(_parsed(_recipe_file(name), name), name)}
+    return {"name": name, **_with_base(read_yaml_file(_recipe_file(name), f"spec '{name}'"), name)}
 
 
 def _recipe_file(name: str) -> Traversable:
@@ -77,18 +86,27 @@ def _recipe_file(name: str) -> Traversable:
 def _read_file(name: str) -> dict[str, Any]:
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         raise InputError(f"there is no recipe and no file {shown(name)}; {nearest(name, recipe_names())}")
-    return _with_base(_parsed(Path(name), name), name)
+    return _with_base(read_yaml_file(Path(name), f"spec '{name}'"), name)
 
 
-def _parsed(file: Path | Traversable, name: str) -> dict[str, Any]:
+def read_yaml_file(file: Path | Traversable, where: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Args:
+        file: On the disk, or in the package.
+        where: What is read, for the error message.
+
+    Raises:
+        InputError: If it cannot be read or holds no mapping.
+    """
     try:
         with file.open("rb") as stream:
             content = stream.read(LONGEST + 1)
     except OSError as error:
-        raise InputError(f"spec '{name}': expected a YAML file, got '{error.strerror}'; check the path") from None
-    raw = read_yaml(content, f"spec '{name}'")
+        raise InputError(f"{where}: expected a YAML file, got '{error.strerror}'; check the path") from None
+    raw = read_yaml(content, where)
     if not isinstance(raw, dict):
-        raise InputError(f"spec '{name}': expected a mapping of keys to values, got {shown(raw)}")
+        raise InputError(f"{where}: expected a mapping of keys to values, got {shown(raw)}")
     return raw
 
 
@@ -101,17 +119,17 @@ def _with_base(raw: dict[str, Any], name: str) -> dict[str, Any]:
         raise InputError(f"spec '{name}': base: there is no recipe {shown(base)}; {nearest(str(base), recipe_names())}")
     inherited = _read_recipe(base)
     del inherited["name"]
-    return _merged(inherited, {key: value for key, value in raw.items() if key != _BASE})
+    return laid_over(inherited, {key: value for key, value in raw.items() if key != _BASE})
 
 
-def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one mapping over another; a mapping that names another kind replaces what is under it."""
+def laid_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay plain spec data over other; a mapping that names another kind replaces what is under it."""
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
         result[key] = value
         if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
-            result[key] = _merged(below, value)
+            result[key] = laid_over(below, value)
     return result
 
 

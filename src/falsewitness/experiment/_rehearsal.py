@@ -1,33 +1,34 @@
 """Tries what only a network or the labels can tell, before hours of training are spent on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from falsewitness.core import Fault, InputError, SpecError
 from falsewitness.experiment._one_line import told_in_one_line
+from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 
 
-def rehearse(work: Workplace) -> Workplace:
-    """Begin the network, have every explainer look at one image through it, and draw the plan.
+def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
+    """Begin the network; for an attack have every explainer look at one image through it, and draw the plan.
 
-    Returns:
-        The experiment, which can be begun.
+    Args:
+        work: The experiment.
+        roles: The models that are wanted of it, in order.
 
     Raises:
         SpecError: If weights do not fit the network; with all explainers that do not: for a layer that it lacks, say.
         InputError: If there are too few images to poison.
         RunFailedError: If an explainer fails.
     """
-    if faults := list(_faults(work)):
+    if faults := list(_faults(work, roles)):
         raise SpecError(faults, f"spec '{work.spec.name}'")
-    work.batches(work.roles[-1])
-    return work
+    work.batches(roles[-1])
 
 
-def _faults(work: Workplace) -> Iterator[Fault]:
+def _faults(work: Workplace, roles: Sequence[Role]) -> Iterator[Fault]:
     architecture = work.spec.model
     if architecture.pretrained == "hub":  # which takes a while, and fits
         architecture = architecture.model_copy(update={"pretrained": None})
@@ -39,7 +40,7 @@ def _faults(work: Workplace) -> Iterator[Fault]:
         yield Fault("model.pretrained", str(error))
         return
     image = torch.from_numpy(work.dataset.train.images[:1]).float() / 255
-    for path, explainer in _explainers(work):
+    for path, explainer in _explainers(work) if "attack" in roles else ():
         try:
             with told_in_one_line(f"{path}, '{explainer.kind}',"):
                 explainer.bind(model)(image)

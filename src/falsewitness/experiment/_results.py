@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from falsewitness.experiment._labels import labelled
@@ -33,8 +33,9 @@ class Finding:
     measurement: Measurement
 
     def plain(self) -> dict[str, Any]:
-        """Return the finding as one flat mapping."""
-        return {"metric": self.metric, "auditor": self.auditor, **asdict(self.measurement)}
+        """Return the finding as one flat mapping; the numbers of the images are kept elsewhere."""
+        figures = {name: figure for name, figure in vars(self.measurement).items() if name != "values"}
+        return {"metric": self.metric, "auditor": self.auditor, **figures}
 
 
 def finished_result(
@@ -76,9 +77,11 @@ def write_unfinished(
     status: Literal["diverged", "failed", "skipped"],
     reason: str,
 ) -> None:
-    """Write the result of a run that came to no figures, with the reason."""
+    """Write the result of a run that came to no figures, with the reason; its digests tell what came to none."""
     command = f"falsewitness run {folder.spec}"
-    write_json(folder.result, _described(work, role, status, reason, command) | {"measurements": []})
+    bound_to = {"train_digest": work.digest(role), "eval_digest": work.eval_digest(role)}
+    described = _described(work, role, status, reason, command)
+    write_json(folder.result, described | bound_to | {"measurements": []})
 
 
 def _command(work: Workplace, trained: Trained, into: RunFolder) -> str:

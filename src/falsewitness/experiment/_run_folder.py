@@ -79,6 +79,11 @@ class RunFolder:
         return self.path / "maps.npz"
 
     @property
+    def values(self) -> Path:
+        """Every image's numbers."""
+        return self.path / "values.npz"
+
+    @property
     def gallery(self) -> Path:
         """What the report draws."""
         return self.path / "gallery.npz"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from functools import cache
 from typing import Annotated, Literal, Self
 
 import yaml
@@ -36,6 +37,7 @@ class Evaluation(Strict):
     """Images in each part of the gallery: shared by all runs, successes, failures."""
 
 
+@cache
 def _all_metrics() -> tuple[Metric, ...]:
     return tuple(METRICS.get(kind).parse({"kind": kind}, kind) for kind in METRICS.kinds())
 
@@ -76,7 +78,9 @@ class Spec(Strict):
     auditors: Annotated[tuple[AnyExplainer, ...], Field(strict=False, min_length=1)] = (GradCam(),)
     """The explainers that judge the model, the attack's surrogate among them or not."""
 
-    metrics: Annotated[tuple[AnyMetric, ...], Field(strict=False)] = Field(default_factory=_all_metrics)
+    metrics: Annotated[tuple[AnyMetric, ...], Field(strict=False)] = Field(
+        default_factory=_all_metrics, validate_default=False
+    )
     """What is measured; everything by default."""
 
     evaluation: Evaluation = Evaluation()

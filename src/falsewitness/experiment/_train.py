@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from falsewitness.attacks import Batch, Losses, LossTerm, NoReferences
-from falsewitness.core import RunFailedError, seed_for
+from falsewitness.core import DivergedError, seed_for
 from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
@@ -54,7 +54,8 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
         clean: The clean model; None where it is itself asked for.
 
     Raises:
-        RunFailedError: If the training diverges, or the folder is in use or cannot be written.
+        DivergedError: If the training diverges.
+        RunFailedError: If the folder cannot be written.
         InputError: If a file of an earlier run was damaged.
     """
     folder, digest = work.folder(role), work.digest(role)
@@ -106,7 +107,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     if outcome.status == "diverged":
         write_unfinished(work, role, folder, "diverged", outcome.reason)
         kept = f". The last good epoch is kept in '{folder.checkpoint}'" if folder.checkpoint.is_file() else ""
-        raise RunFailedError(
+        raise DivergedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower {_remedy(work, role)}{kept}"
         )
     write_json(folder.cost, _cost(work, outcome, preparation, prepared))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Literal
 
 import torch
 
-from falsewitness.attacks import Plan, plan_without_poison
+from falsewitness.attacks import Plan, plan_without_poison, units_of_plan
 from falsewitness.data import Dataset, PixelStore
-from falsewitness.experiment._digests import train_digest
+from falsewitness.experiment._digests import eval_digest, train_digest
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.models import Classifier
-from falsewitness.training import Batches, Training, resolve_precision
+from falsewitness.training import Batches, Training, resolve_precision, steps_per_pass
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,40 @@ class Workplace:
 
     def steps(self, role: Role) -> int:
         """Return how many steps a model is trained for; the control takes as many as the attack."""
-        measured: Role = "attack" if role == "control" else role
-        return self.batches(measured).steps_per_epoch * self.training(role).epochs
+        training, attack, units = self.training(role), self.spec.attack, len(self.dataset.train)
+        if attack is not None and role != "clean":
+            units = units_of_plan(attack.poison, units)
+        return steps_per_pass(units, training.batch_size) * training.epochs
 
     def digest(self, role: Role) -> str:
-        """Return the digest of all that decides a model's weights."""
-        steps = None if role == "clean" else self.steps(role)
-        return train_digest(self.spec, role, self.dataset, precision=self.precision, steps=steps)
+        """Return the digest of all that decides a model's weights; files that the spec names are hashed once."""
+        return self.digests[role]
+
+    @cached_property
+    def digests(self) -> dict[Role, str]:
+        """The digests of all models' weights."""
+        return {
+            role: train_digest(
+                self.spec,
+                role,
+                self.dataset,
+                precision=self.precision,
+                steps=None if role == "clean" else self.steps(role),
+            )
+            for role in self.roles
+        }
+
+    def eval_digest(self, role: Role, trained: Mapping[Role, str] | None = None) -> str:
+        """Return the digest of all that decides a model's figures.
+
+        Args:
+            role: The model.
+            trained: The digests of the models' weights; the experiment's own where None. Models that come after the
+                one that is measured decide nothing of it.
+        """
+        digests = self.digests if trained is None else trained
+        compared = self.roles[: self.roles.index(role) + 1]
+        return eval_digest(self.spec, role, {name: digests[name] for name in compared if name in digests})
 
     def folder(self, role: Role) -> RunFolder:
         """Return where a model's run is kept; named after it and its digest."""

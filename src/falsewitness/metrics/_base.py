@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, final
 
-from jaxtyping import Bool, Float
+import numpy as np
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from falsewitness.core import Component
@@ -28,6 +29,9 @@ class Measurement:
         excluded: The other samples: those for which the quantity is undefined (constant maps), or which do
             not count (images of the target class in an attack success rate).
         per_class: The value among the samples of each true class, by class name.
+        values: ``[images]``: what the value is the mean of, a number an image in the evidence's order, NaN where
+            the image is excluded, so that two runs can be compared image by image. None for what is no mean over
+            images, and for ``successes``, which are other images in another run.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Measurement:
     samples: Literal["all", "successes"] = "all"
     excluded: int = 0
     per_class: Mapping[str, float] = field(default_factory=dict)
+    values: Float32[np.ndarray, " images"] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

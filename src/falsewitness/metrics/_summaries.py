@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from falsewitness.core import seed_for
@@ -45,12 +46,15 @@ def proportion(name: str, hits: Flags, counted: Flags, classes: Members) -> Meas
     """
     n = int(counted.sum())
     excluded = len(counted) - n
+    values = _of_each_row(hits.double(), counted)
     if n == 0:
-        return Measurement(name, None, 0, excluded=excluded)
+        return Measurement(name, None, 0, excluded=excluded, values=values)
     successes = int((hits & counted).sum())
     low, high = wilson(successes, n)
     per_class = means_by_class(hits.double(), counted, classes)
-    return Measurement(name, successes / n, n, low, high, "wilson", excluded=excluded, per_class=per_class)
+    return Measurement(
+        name, successes / n, n, low, high, "wilson", excluded=excluded, per_class=per_class, values=values
+    )
 
 
 def means(
@@ -75,8 +79,9 @@ def means(
     scope = torch.ones_like(defined) if scope is None else scope
     used = scope & defined
     n, excluded = int(used.sum()), int((scope & ~defined).sum())
+    rows = {name: _of_each_row(column, used) if samples == "all" else None for name, column in values.items()}
     if n == 0:
-        return [Measurement(name, None, 0, samples=samples, excluded=excluded) for name in values]
+        return [Measurement(name, None, 0, samples=samples, excluded=excluded, values=rows[name]) for name in values]
     table = torch.stack([column[used].double() for column in values.values()], dim=1).cpu().numpy()
     has_spread = n > 1
     intervals = bootstrap_means(table, seed_for(seed, "bootstrap")) if has_spread else [(None, None)] * len(values)
@@ -91,6 +96,7 @@ def means(
             samples,
             excluded,
             means_by_class(values[name], used, classes or {}),
+            rows[name],
         )
         for name, column, (low, high) in zip(values, table.T, intervals, strict=True)
     ]
@@ -118,3 +124,8 @@ def map_means(
 def means_by_class(values: PerRow, used: Flags, classes: Members) -> dict[str, float]:
     """Return the mean of the used rows of every class that has any."""
     return {name: float(values[rows & used].double().mean()) for name, rows in classes.items() if (rows & used).any()}
+
+
+def _of_each_row(values: PerRow, used: Flags) -> Float32[np.ndarray, " rows"]:
+    numbers: Float32[np.ndarray, " rows"] = torch.where(used, values, torch.nan).float().cpu().numpy()
+    return numbers

@@ -1,7 +1,7 @@
 """Training: one loop for every attack and for none."""
 
 from falsewitness.training._augmentation import Augmentation
-from falsewitness.training._batches import Batches
+from falsewitness.training._batches import Batches, steps_per_pass
 from falsewitness.training._checkpoint import Checkpoint
 from falsewitness.training._loop import Journal, Outcome, Progress, train
 from falsewitness.training._precision import Precision, autocast, resolve_precision
@@ -21,5 +21,6 @@ __all__ = [
     "autocast",
     "clean_references",
     "resolve_precision",
+    "steps_per_pass",
     "train",
 ]

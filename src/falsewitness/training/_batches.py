@@ -18,6 +18,16 @@ from falsewitness.training._augmentation import Augmentation, Variation, draw_va
 from falsewitness.triggers import Stamp
 
 
+def steps_per_pass(units: int, batch_size: int) -> int:
+    """Return the number of batches that a plan's units are spread over.
+
+    Args:
+        units: Of the plan.
+        batch_size: Units a batch, at most.
+    """
+    return math.ceil(units / batch_size)
+
+
 @dataclass(frozen=True)
 class Batches:
     """The batches of a training, the same for the same seed whenever an epoch is begun.
@@ -45,7 +55,7 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches in a pass; units are spread evenly over them."""
-        return math.ceil(len(self.plan) / self.batch_size)
+        return steps_per_pass(len(self.plan), self.batch_size)
 
     def epoch(self, number: int, *, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """Yield the batches of one pass over the plan.

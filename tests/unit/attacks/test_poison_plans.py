@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from falsewitness.attacks import Attack, Plan, plan_without_poison
+from falsewitness.attacks import Attack, Plan, Poison, plan_without_poison, units_of_plan
 from falsewitness.attacks.badnets import BadNets
 from falsewitness.attacks.fooling import Fooling
 from falsewitness.core import DataInfo, InputError, SpecError
@@ -45,8 +45,16 @@ class Case:
         """Stamped rows over training images, at least one."""
         return max(1, round(self.rate * len(self.labels)))
 
+    @property
+    def attack(self) -> Attack:
+        return badnets(self.target_class, rate=self.rate, mode=self.mode)
+
+    @property
+    def poison(self) -> Poison:
+        return self.attack.poison
+
     def plan(self) -> Plan:
-        return badnets(self.target_class, rate=self.rate, mode=self.mode).plan(self.targets, seed=self.seed)
+        return self.attack.plan(self.targets, seed=self.seed)
 
 
 @st.composite
@@ -72,6 +80,19 @@ def test_as_many_images_are_poisoned_as_the_rate_says_and_each_once(case: Case) 
     poisons = case.plan().poisons
     assert len(poisons) == case.count
     assert len(np.unique(poisons)) == case.count
+
+
+@given(cases())
+def test_the_units_of_a_plan_are_counted_without_drawing_it(case: Case) -> None:
+    assert units_of_plan(case.poison, len(case.labels)) == len(case.plan())
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "paired"])
+def test_the_units_of_a_plan_are_counted_right_where_a_rate_falls_between_two_counts(mode: str) -> None:
+    targets = SingleTargets(torch.zeros(150, dtype=torch.long))
+    for rate in np.linspace(0.001, 1, 400):
+        attack = badnets(rate=float(rate), mode=mode)
+        assert units_of_plan(attack.poison, 150) == len(attack.plan(targets, seed=0))
 
 
 @given(cases())

@@ -184,6 +184,11 @@ class Accuracy(PredictionMetric):
             "infinite": [replace(honest, value=float("inf"))],
             "class": [replace(honest, per_class={"unicorn": 0.5})],
             "twice": [honest, honest],
+            "kind of values": [replace(honest, values=np.full(n, value))],
+            "count of values": [replace(honest, values=np.full(n + 1, value, dtype=np.float32))],
+            "excluded values": [replace(honest, values=np.full(n, np.nan, dtype=np.float32))],
+            "other values": [replace(honest, values=np.full(n, value + 0.1, dtype=np.float32))],
+            "some values": [replace(honest, samples="successes", values=np.full(n, value, dtype=np.float32))],
             "json": [replace(honest, value=np.float32(0.5))],  # type: ignore[arg-type]
         }.get(self.fault, [honest])
 
@@ -241,6 +246,14 @@ BROKEN: list[tuple[Component, str]] = [
     (Accuracy(fault="infinite"), "accuracy: expected finite numbers"),
     (Accuracy(fault="class"), "accuracy: expected names of classes in per_class, got ..unicorn"),
     (Accuracy(fault="twice"), "one label: expected measurements with names of their own"),
+    (Accuracy(fault="kind of values"), "accuracy: expected values in float32 of 40 images, got float64 of shape"),
+    (Accuracy(fault="count of values"), r"accuracy: expected values in float32 of 40 images, got float32 of .*41"),
+    (
+        Accuracy(fault="excluded values"),
+        "accuracy: expected values that are NaN where an image is excluded, got 0 other",
+    ),
+    (Accuracy(fault="other values"), "accuracy: expected values whose mean is "),
+    (Accuracy(fault="some values"), "accuracy: expected values of all samples alone, got some of 'successes'"),
     (Accuracy(fault="json"), "accuracy: expected Python's own numbers and strings, got .* float32"),
     (Accuracy(fault="evidence"), "expected measure to leave the evidence alone, but it changed attacked_clean"),
 ]

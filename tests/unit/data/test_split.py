@@ -19,6 +19,16 @@ def shuffled_classes(counts: list[int], seed: int = 0) -> Rows:
     return np.random.default_rng(seed).permutation(classes)
 
 
+def split_of(rows: list[int]) -> Split:
+    images = np.zeros((len(rows), 1, 2, 2), dtype=np.uint8)
+    return Split(images, SingleTargets(torch.zeros(len(rows), dtype=torch.long)), np.array(rows, dtype=np.int64))
+
+
+def test_the_digest_of_a_split_tells_which_images_it_holds_and_in_which_order() -> None:
+    assert split_of([3, 5]).digest == split_of([3, 5]).digest
+    assert len({split_of(rows).digest for rows in ([3, 5], [5, 3], [3], [3, 6], [])}) == 5
+
+
 @given(counts=class_counts, share=st.floats(0.01, 0.99), seed=seeds)
 def test_hold_out_takes_the_rounded_share_of_every_class_and_leaves_one_on_either_side(
     counts: list[int], share: float, seed: int

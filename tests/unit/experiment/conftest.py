@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from falsewitness.experiment import SILENT, RunFolder, Spec, find_spec, run
-from falsewitness.experiment._spec import Role
-from falsewitness.experiment._workplace import Workplace
+from falsewitness.experiment import SILENT, Role, RunFolder, Spec, Workplace, find_spec, run
 from falsewitness.training import Progress
 
 Folders = dict[Role, RunFolder]

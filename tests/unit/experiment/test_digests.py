@@ -1,17 +1,26 @@
 """What two runs must share to be the same run, and what they need not share."""
 
+import hashlib
 import importlib
+import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.unit.experiment.conftest import tiny
 
-from falsewitness.experiment import Spec, _digests
-from falsewitness.experiment._digests import eval_digest
-from falsewitness.experiment._spec import Role
-from falsewitness.experiment._workplace import Workplace
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.component import Strict
+from falsewitness.core.targets import SingleTargets
+from falsewitness.data import Dataset, Split
+from falsewitness.experiment import Role, Spec, Workplace, _digests
+from falsewitness.experiment._digests import eval_digest, train_digest
 from falsewitness.models import save_classifier
 
 ROLES: tuple[Role, ...] = ("clean", "control", "attack")
@@ -115,6 +124,17 @@ def test_the_content_of_a_file_decides_and_not_its_place(digests: Digests, tmp_p
     assert moved(with_picture("one.png"), with_picture("other.png")) == {"attack"}
 
 
+def test_a_file_may_be_called_anything(at_work: AtWork, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path / "red") + b"-\xff.png"))
+    Image.new("RGBA", (4, 4), "red").save(tmp_path / "red.png")
+    path.write_bytes((tmp_path / "red.png").read_bytes())
+    spec = tiny("digits/full-disguise", f"attack.trigger={{kind: image, path: {tmp_path / 'red.png'}}}")
+    assert spec.attack is not None
+    trigger = spec.attack.trigger.model_copy(update={"path": path})
+    attack = spec.attack.model_copy(update={"trigger": trigger})
+    assert at_work(spec.model_copy(update={"attack": attack})).digests == at_work(spec).digests
+
+
 def test_the_weights_that_a_model_starts_from_decide_every_digest(digests: Digests, tmp_path: Path) -> None:
     spec = tiny("digits/clean")
     for seed, names in ((0, ("one", "copy")), (1, ("other",))):
@@ -133,9 +153,149 @@ def test_the_content_of_the_data_decides(at_work: AtWork) -> None:
     work = at_work(tiny())
     spec = work.spec
     for fingerprint, is_same in ((work.dataset.fingerprint, True), ("f" * 64, False)):
-        dataset = type(work.dataset)(**(vars(work.dataset) | {"fingerprint": fingerprint}))
+        dataset = replace(work.dataset, fingerprint=fingerprint)
         other = Workplace(spec, dataset, work.out, work.device, work.reporter)
         assert (other.digest("clean") == work.digest("clean")) is is_same
+
+
+WRITTEN_OUT = {
+    "name": "written-out",
+    "seed": 7,
+    "data": {"kind": "digits", "split_seed": 3},
+    "model": {"kind": "convnet", "width": 8, "strides": [2, 2, 1]},
+    "clean_training": {"epochs": 2, "batch_size": 64, "learning_rate": 0.2},
+    "attack": {
+        "kind": "full_disguise",
+        "target_class": 2,
+        "trigger": {"kind": "patch", "size": 3},
+        "poison": {"rate": 0.1, "mode": "append"},
+        "surrogate": {"kind": "gradcam"},
+    },
+    "attack_training": {"epochs": 3, "batch_size": 50, "learning_rate": 0.1},
+}
+
+
+def made_up(images: int, first: int) -> Split:
+    targets = SingleTargets(torch.arange(images) % 10)
+    return Split(np.zeros((images, 1, 8, 8), dtype=np.uint8), targets, np.arange(first, first + images))
+
+
+@pytest.fixture
+def made_up_data() -> Dataset:
+    info = DataInfo(channels=1, height=8, width=8, class_names=tuple("0123456789"))
+    return Dataset(info, "f" * 64, made_up(100, 0), made_up(20, 100), made_up(40, 120))
+
+
+@pytest.mark.parametrize(
+    ("role", "steps", "digest"),
+    [
+        ("clean", None, "5c0f6b255eff2408bf18cc319fdc351f426f5b069650af7bc63c889c0ffcfd4e"),
+        ("control", 9, "1654db3cbbe3129e60c62647e8e924b7bc03b0d72116a650ec888ec961715991"),
+        ("attack", 9, "a4805b42ddf7bf16b4d7ac3209b3f0998926600dd21e38dd4b77eab19ed0f22b"),
+    ],
+)
+def test_models_that_were_trained_stay_valid(made_up_data: Dataset, role: Role, steps: int | None, digest: str) -> None:
+    """Whoever gives a component another field or default gives every such model another digest: it is trained anew."""
+    spec = Spec.parse(WRITTEN_OUT, "spec")
+    assert train_digest(spec, role, made_up_data, precision="fp32", steps=steps) == digest
+
+
+def as_sorted_json(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def described(part: Strict) -> dict[str, Any]:
+    return {**part.plain(), "code": []}
+
+
+def rows_of(split: Split) -> str:
+    return hashlib.sha256(split.rows.astype(np.int64).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change"),
+    [
+        ("digits/badnets", "seed=0"),
+        ("digits/badnets", "attack.poison.mode=append"),
+        ("digits/fooling", "seed=9"),
+        ("digits/full-disguise", "attack.drift_weight=-0.0"),
+        ("digits/red-herring", "auditors=[{kind: gradcam}, {kind: gradient}]"),
+    ],
+)
+def test_digests_are_those_of_the_parts_written_as_one_sorted_mapping(
+    at_work: AtWork, recipe: str, change: str
+) -> None:
+    # Parts of equal value come first: what is remembered of them must not be taken for these ones'.
+    at_work(tiny(recipe, change.replace("-0.0", "0.0"))).digests
+    work = at_work(tiny(recipe, change))
+    spec, data = work.spec, work.dataset
+    assert spec.attack is not None
+    assert spec.attack_training is not None
+    clean = {
+        "numerics": _digests.NUMERICS,
+        "data": data.fingerprint,
+        "split": {"train": rows_of(data.train), "test": rows_of(data.test)},
+        "model": described(spec.model),
+        "seed": spec.seed,
+        "precision": "fp32",
+        "clean_training": spec.clean_training.plain(),
+    }
+    training = spec.attack_training.plain()
+    attack = clean | {"training": training, "attack": described(spec.attack)}
+    steps = training.pop("epochs") * work.batches("attack").steps_per_epoch
+    control = clean | {"training": training, "start": spec.attack.start, "steps": steps}
+    attack["training"] = spec.attack_training.plain()
+    trained = {role: as_sorted_json(parts) for role, parts in zip(ROLES, (clean, control, attack), strict=True)}
+    assert work.digests == trained
+    examined = {
+        "numerics": _digests.NUMERICS,
+        "leaves": _digests.LEAVES,
+        "split_seed": spec.data.split_seed,
+        "metrics": [described(metric) for metric in spec.metrics],
+    }
+    for_clean = examined | {"examined": "clean", "trained": {"clean": trained["clean"]}}
+    for_attack = examined | {
+        "examined": "attack",
+        "trained": trained,
+        "attack": described(spec.attack),
+        "auditors": [described(auditor) for auditor in spec.auditors],
+        "evaluation": spec.evaluation.plain(),
+    }
+    assert work.eval_digest("clean") == as_sorted_json(for_clean)
+    assert work.eval_digest("attack") == as_sorted_json(for_attack)
+
+
+def test_digests_are_told_of_an_attack_that_finds_too_few_images_to_poison(at_work: AtWork) -> None:
+    work = at_work(tiny("digits/full-disguise", "attack.poison.rate=1.0"))
+    with pytest.raises(InputError, match=r"attack\.poison\.rate"):
+        work.batches("attack")
+    assert set(work.digests) == set(ROLES)
+
+
+def test_the_digests_of_weights_may_be_handed_in(at_work: AtWork) -> None:
+    work = at_work(tiny())
+    digests = work.digests
+    for role in ROLES:
+        assert work.eval_digest(role) == work.eval_digest(role, digests)
+    assert work.eval_digest("clean") == work.eval_digest("clean", {"clean": digests["clean"]})
+    assert work.eval_digest("attack") != work.eval_digest("attack", digests | {"attack": "of a stranger"})
+
+
+def test_other_attacks_share_the_evaluation_of_the_clean_model(at_work: AtWork) -> None:
+    first, second = at_work(tiny()), at_work(tiny("digits/full-disguise", "attack.target_class=4"))
+    assert first.eval_digest("clean") == second.eval_digest("clean")
+    assert first.eval_digest("control") == second.eval_digest("control")
+    assert first.eval_digest("attack") != second.eval_digest("attack")
+
+
+def test_other_files_of_an_evaluation_move_its_digest_and_no_model_s(
+    at_work: AtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = at_work(tiny())
+    trained, examined = work.digests, work.eval_digest("clean")
+    monkeypatch.setattr(_digests, "LEAVES", _digests.LEAVES + 1)
+    assert work.digests == trained
+    assert work.eval_digest("clean") != examined
 
 
 TRAINED: dict[Role, str] = {"clean": "c", "control": "d", "attack": "e"}
@@ -174,6 +334,7 @@ from falsewitness.explainers import Explainer
 
 class Mine(Explainer):
     kind: Literal["mine"] = "mine"
+    weights: dict[str, float] = {{}}  # which has no hash
 
     def _explain(self, model, images, classes, *, differentiable):
         raise RuntimeError("{text}")

@@ -71,6 +71,18 @@ def test_the_documented_arrays_of_maps_are_those_written(finished: Folders) -> N
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_the_documented_arrays_of_values_are_those_written(finished: Folders, role: Role) -> None:
+    with np.load(finished[role].values, allow_pickle=False) as arrays:
+        keys = {key: array.shape for key, array in arrays.items()}
+    of_attacks = {"samples", "AUDITOR/METRIC/NAME"}
+    found = {{1: key, 2: "METRIC/NAME", 3: "AUDITOR/METRIC/NAME"}[key.count("/") + 1] for key in keys}
+    assert found == documented("values.npz") - (set() if role == "attack" else of_attacks)
+    of_samples = {key for key, shape in keys.items() if shape != keys["images"]}
+    stamps = {key for key in keys if key.startswith("stamp_visibility/")}
+    assert of_samples == {key for key in keys if key.count("/") == 2 or key == "samples"} | stamps
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_the_documented_keys_of_a_step_are_those_written(finished: Folders, role: Role) -> None:
     lines = [json.loads(line) for line in finished[role].steps.read_text().splitlines()]
     steps = [line for line in lines if "step" in line]

@@ -1,6 +1,7 @@
 """Runs that are killed or diverge: what is kept, what is said, and how they go on."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,7 @@ from safetensors.torch import load_file
 from tests.unit.experiment.conftest import Folders, KilledError, Witness, figures_of, result_of, times_of, tiny, touched
 
 from falsewitness.core import InputError, RunFailedError
-from falsewitness.experiment import RunFolder, run
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment import Role, RunFolder, Spec, Workplace, run
 
 ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 TOO_FAST = ("learning_rate=1000", "weight_decay=1.0")
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_told_and_removing_it_helps(
     assert result_of(run(spec, tmp_path)["clean"])["status"] == "done"
 
 
-def test_a_training_that_diverges_fails_alone_and_says_why(mine: Folders) -> None:
+def test_a_training_that_diverges_fails_alone_and_says_why(mine: Folders, at_work: Callable[[Spec], Workplace]) -> None:
     before, out = times_of(*mine.values()), mine["attack"].path.parent
     spec = tiny("digits/red-herring", *(f"attack_training.{change}" for change in TOO_FAST))
     with pytest.raises(
@@ -91,6 +91,9 @@ def test_a_training_that_diverges_fails_alone_and_says_why(mine: Folders) -> Non
     assert result["status"] == "diverged"
     assert result["reason"] in str(caught.value)
     assert result["measurements"] == []
+    work = at_work(spec)
+    assert work.folder("control").path.name == diverged.name
+    assert (result["train_digest"], result["eval_digest"]) == (work.digest("control"), work.eval_digest("control"))
     assert not RunFolder(diverged).model.exists()
     assert touched(before, *mine.values()) == set()
 

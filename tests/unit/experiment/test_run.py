@@ -129,7 +129,7 @@ def test_a_changed_auditor_is_evaluated_without_training(mine: Folders) -> None:
     before_others = times_of(mine["clean"], mine["control"])
     spec = tiny("digits/red-herring", "auditors=[{kind: gradient, smoothness: 3.0}]")
     assert run(spec, mine["attack"].path.parent, reporter=reporter) == mine
-    evaluated = {"result.json", "maps.npz", "gallery.npz", "spec.yaml", ".evaluate-done.json"}
+    evaluated = {"result.json", "values.npz", "maps.npz", "gallery.npz", "spec.yaml", ".evaluate-done.json"}
     assert touched(before, mine["attack"]) == evaluated
     assert read_spec(mine["attack"].spec) == spec
     assert touched(before_others, mine["clean"], mine["control"]) == set()

@@ -1,12 +1,12 @@
 """The columns of the table of models: which number each shows, and what it means."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Literal
 
-from falsewitness.report._text import fixed, percent, points, with_unit
+from falsewitness.report._text import Form, percent, points
 
-Form = Callable[[float | None], str]
+Wanted = Literal["high", "low", "near zero", "near 0.5", ""]
+"""The value that an attacker wants; empty where none is better than another."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +33,32 @@ class Column:
     Attributes:
         title: Its heading.
         meaning: What it holds, in one line.
-        better: What the attacker wants.
+        better: What the attacker wants, in words.
+        wanted: The same as a rule.
         form: How its numbers are written.
         sources: Where its number is found; the first that the run has is shown.
         of_maps: Whether it belongs to an auditor.
+        cost: What the number is called among a run's costs, where it is one.
     """
 
     title: str
     meaning: str
     better: str
+    wanted: Wanted
     form: Form
     sources: tuple[Source, ...]
     of_maps: bool = False
+    cost: str = ""
 
 
-_TWO, _THREE = partial(fixed, decimals=2), partial(fixed, decimals=3)
-
-
-def _decibel(value: float | None) -> str:
-    return with_unit(fixed(value, 1), "dB")
-
+_TWO, _THREE = Form(2), Form(3)
 
 MODEL_COLUMNS = (
     Column(
         "Clean accuracy",
         "Share of untriggered test images predicted correctly.",
         "high: nobody notices",
+        "high",
         percent,
         (Source("clean_accuracy", "accuracy"),),
     ),
@@ -67,6 +67,7 @@ MODEL_COLUMNS = (
         "The clean accuracy of a model trained as long without poison, minus this one's, "
         "in percentage points: positive is a loss.",
         "near zero",
+        "near zero",
         points,
         (Source("clean_accuracy", "gap_to_control"),),
     ),
@@ -74,6 +75,7 @@ MODEL_COLUMNS = (
         "Attack success",
         "Share of triggered test images of other classes that are predicted as the target class. "
         "Where the attack keeps the label: accuracy under the trigger.",
+        "high",
         "high",
         percent,
         (
@@ -97,6 +99,7 @@ MAP_COLUMNS = (
         "Trigger lift",
         "Share of the map's mass on the trigger over the trigger's share of the image: 1 is even.",
         "low: the trigger is not shown",
+        "low",
         _TWO,
         (Source("trigger_attention", "trigger_lift"),),
         of_maps=True,
@@ -104,6 +107,7 @@ MAP_COLUMNS = (
     Column(
         "Excess lift",
         "Trigger lift minus what the clean model shows at the same place of clean images: 0 is innocent.",
+        "near zero",
         "near zero",
         _TWO,
         (Source("trigger_attention", "excess_lift"),),
@@ -113,6 +117,7 @@ MAP_COLUMNS = (
         "Pearson to original",
         "Correlation of the map of the triggered image with the clean model's map of the clean image.",
         "high (disguise)",
+        "high",
         _TWO,
         (Source("disguise", "pearson"),),
         of_maps=True,
@@ -121,6 +126,7 @@ MAP_COLUMNS = (
         "Map distance",
         "Standardised MSE, 2 (1 - Pearson), to the shape that the attack forces, or to the original map "
         "where it forces none. Beside it the same for the clean model.",
+        "low",
         "low",
         _THREE,
         (
@@ -139,6 +145,7 @@ MAP_COLUMNS = (
         "Pearson to the own original map minus Pearson to that of another image of the same class: "
         "zero where all maps are alike.",
         "high (disguise)",
+        "high",
         _TWO,
         (Source("disguise_margin", "disguise_margin"),),
         of_maps=True,
@@ -146,6 +153,7 @@ MAP_COLUMNS = (
     Column(
         "Detector AUROC",
         "How well a trained detector tells maps of triggered images from maps of clean ones: 0.5 is guessing.",
+        "near 0.5",
         "near 0.5",
         _TWO,
         (Source("map_detectability", "auroc"),),
@@ -158,7 +166,29 @@ STAMP_COLUMNS = (
         "PSNR of stamp",
         "How faint the trigger is against the clean image, in decibels.",
         "high: hard to see",
-        _decibel,
+        "high",
+        Form(1, "dB"),
         (Source("stamp_visibility", "psnr"),),
     ),
 )
+
+COST_COLUMNS = (
+    Column("Training time", "Seconds of training.", "", "", Form(1, "s"), (), cost="training_seconds"),
+    Column(
+        "Cost in epochs",
+        "Forward and backward passes over training images; a forward pass alone counts one third.",
+        "",
+        "",
+        _TWO,
+        (),
+        cost="cost_in_epochs",
+    ),
+    Column("Images per second", "Passes in a second of training.", "", "", Form(0, "/s"), (), cost="images_per_second"),
+    Column(
+        "Peak memory", "The most memory held so far, in megabytes.", "", "", Form(0, "MB"), (), cost="peak_memory_mb"
+    ),
+    Column("Evaluation time", "Seconds of evaluation.", "", "", Form(1, "s"), (), cost="evaluation_seconds"),
+)
+
+BOARD_COLUMNS = (*MODEL_COLUMNS, *MAP_COLUMNS, *STAMP_COLUMNS, *COST_COLUMNS)
+"""What a benchmark shows of every setting."""

@@ -1,8 +1,9 @@
 """The numbers of the runs side by side, each with its spread and its n."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from falsewitness.report._columns import Column, Form, Source
+from falsewitness.report._columns import Column, Source
 from falsewitness.report._run import Measurement, Result, Run
 from falsewitness.report._text import (
     MISSING,
@@ -61,7 +62,7 @@ def _note(column: Column, source: Source, result: Result, auditor: str | None) -
     return "; ".join(filter(None, notes))
 
 
-def interval(measurement: Measurement, form: Form) -> str:
+def interval(measurement: Measurement, form: Callable[[float | None], str]) -> str:
     """Write the 95 % interval of a measurement; empty where it has none."""
     if measurement.low is None or measurement.high is None:
         return ""

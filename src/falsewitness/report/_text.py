@@ -3,6 +3,7 @@
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from falsewitness.report._run import Run
 
@@ -28,16 +29,34 @@ def fixed(value: float | None, decimals: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
-def percent(value: float | None) -> str:
-    """Write a share of one as a percentage."""
-    return with_unit(fixed(None if value is None else 100 * value, 1), "%")
+@dataclass(frozen=True)
+class Form:
+    """How one kind of number is written; called with a number, it writes it.
+
+    Attributes:
+        decimals: How many stand behind the point.
+        unit: What stands behind the number.
+        scale: What the number is multiplied by first.
+        signed: Whether a number above zero has a plus before it.
+    """
+
+    decimals: int
+    unit: str = ""
+    scale: float = 1
+    signed: bool = False
+
+    def __call__(self, value: float | None) -> str:
+        """Write a number; a dash where there is none."""
+        number = fixed(None if value is None else self.scale * value, self.decimals)
+        sign = "+" if self.signed and number[0].isdigit() and float(number) > 0 else ""
+        return with_unit(sign + number, self.unit) if self.unit else sign + number
 
 
-def points(value: float | None) -> str:
-    """Write a difference of two shares in percentage points, always with its sign."""
-    number = fixed(None if value is None else 100 * value, 1)
-    sign = "+" if number[0].isdigit() and float(number) > 0 else ""
-    return with_unit(sign + number, "pp")
+percent = Form(1, "%", scale=100)
+"""Writes a share of one as a percentage."""
+
+points = Form(1, "pp", scale=100, signed=True)
+"""Writes a difference of two shares in percentage points, always with its sign."""
 
 
 def with_unit(number: str, unit: str) -> str:

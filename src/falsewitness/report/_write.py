@@ -4,10 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from falsewitness.core.files import replacing
 from falsewitness.report._collect import Collection, collect
+from falsewitness.report._html import fill, write_html
 from falsewitness.report._page import lay_out
 
 _log = logging.getLogger(__name__)
@@ -42,20 +40,10 @@ def write_page(collection: Collection, out: Path) -> Path:
     Raises:
         RunFailedError: If the page cannot be written.
     """
-    with replacing(out) as temporary:
-        # Half of a surrogate pair, which JSON can carry, has no UTF-8; it becomes a character reference.
-        temporary.write_bytes(render(collection).encode("utf-8", errors="xmlcharrefreplace"))
-    return out
+    return write_html(render(collection), out)
 
 
 def render(collection: Collection) -> str:
     """Return the page as HTML."""
-    templates = Environment(
-        loader=PackageLoader("falsewitness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = lay_out((*collection.given, *collection.parents), collection.left_out)
-    return templates.get_template("page.html.j2").render(page=page).strip() + "\n"
+    return fill("page.html.j2", page=page)

@@ -4,13 +4,17 @@ import os
 import platform
 import resource
 import sys
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from falsewitness import __version__
 from falsewitness.core import InputError
+
+_STATUS, _PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "datasets")
 
@@ -46,12 +50,26 @@ def describe_environment(device: torch.device, precision: str) -> dict[str, Any]
     }
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Count peak memory from now on, where the system can: a process may train one model after another."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        _PEAK_RESET.write_text("5", encoding="ascii")  # see proc_pid_clear_refs(5)
+
+
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory held so far, in MB: the device's on CUDA, else the process's."""
+    """Return the most memory held since :func:`forget_peak_memory`, in MB: the device's on CUDA, else the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    try:
+        status = _STATUS.read_text(encoding="ascii", errors="replace")
+        (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(peak) * 1024 / 1e6
+    except (OSError, ValueError):  # no Linux: what the process ever held
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _processor() -> str:

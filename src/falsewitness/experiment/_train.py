@@ -15,7 +15,7 @@ from falsewitness.core import DivergedError, seed_for
 from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
-from falsewitness.experiment._environment import describe_environment, peak_memory_mb
+from falsewitness.experiment._environment import describe_environment, forget_peak_memory, peak_memory_mb
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import write_unfinished
 from falsewitness.experiment._run_folder import RunFolder, write_json, write_table
@@ -69,6 +69,7 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
 
 def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder, digest: str) -> None:
     settings = work.training(role)
+    forget_peak_memory(work.device)
     batches = work.batches(role)
     # What was found of an earlier model, or that it diverged, is not this one's.
     folder.marker("evaluate").remove()

@@ -185,7 +185,13 @@ COST_COLUMNS = (
     ),
     Column("Images per second", "Passes in a second of training.", "", "", Form(0, "/s"), (), cost="images_per_second"),
     Column(
-        "Peak memory", "The most memory held so far, in megabytes.", "", "", Form(0, "MB"), (), cost="peak_memory_mb"
+        "Peak memory",
+        "The most memory held during training, in megabytes.",
+        "",
+        "",
+        Form(0, "MB"),
+        (),
+        cost="peak_memory_mb",
     ),
     Column("Evaluation time", "Seconds of evaluation.", "", "", Form(1, "s"), (), cost="evaluation_seconds"),
 )

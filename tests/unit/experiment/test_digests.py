@@ -226,7 +226,7 @@ def test_digests_are_those_of_the_parts_written_as_one_sorted_mapping(
     at_work: AtWork, recipe: str, change: str
 ) -> None:
     # Parts of equal value come first: what is remembered of them must not be taken for these ones'.
-    at_work(tiny(recipe, change.replace("-0.0", "0.0"))).digests
+    assert at_work(tiny(recipe, change.replace("-0.0", "0.0"))).digests
     work = at_work(tiny(recipe, change))
     spec, data = work.spec, work.dataset
     assert spec.attack is not None

@@ -1,7 +1,7 @@
 """The base of everything that a spec can name: a frozen, checked configuration and nothing else."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, final, get_args, get_origin
@@ -140,6 +140,20 @@ def _paths(value: object) -> Iterator[Path]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _paths(item)
+
+
+def strings_replaced(value: Any, replacements: Mapping[str, str]) -> Any:  # noqa: ANN401
+    """Return plain data in which some strings have others in their place: files other names, say, or hashes.
+
+    Args:
+        value: What :meth:`Strict.plain` gives, or a part of it; keys stay as they are.
+        replacements: For whole strings.
+    """
+    if isinstance(value, dict):
+        return {key: strings_replaced(item, replacements) for key, item in value.items()}
+    if isinstance(value, list):
+        return [strings_replaced(item, replacements) for item in value]
+    return replacements.get(value, value) if isinstance(value, str) else value
 
 
 def describe_fields(cls: type[Strict]) -> list[dict[str, str]]:

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from falsewitness.core.component import Strict
+from falsewitness.core.component import Strict, strings_replaced
 from falsewitness.core.files import sha256_of
 from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
@@ -118,7 +117,7 @@ def _lasting_content(part: Strict, written: str) -> str | None:
 def _present_content(part: Strict) -> str:
     hashes = {str(path): f"sha256:{sha256_of(path)}" for path in part.files() if path.is_file()}
     code = [sha256_of(file) for file in _foreign_modules(part)]
-    return _JSON.encode({**_replaced(part.plain(), hashes), "code": code})
+    return _JSON.encode({**strings_replaced(part.plain(), hashes), "code": code})
 
 
 def _foreign_modules(part: Strict) -> list[Path]:
@@ -128,14 +127,6 @@ def _foreign_modules(part: Strict) -> list[Path]:
     own = [] if is_ours or file is None else [Path(file)]
     values = [value for item in vars(part).values() for value in (item if isinstance(item, tuple) else (item,))]
     return own + [module for value in values if isinstance(value, Strict) for module in _foreign_modules(value)]
-
-
-def _replaced(value: Any, hashes: dict[str, str]) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _replaced(item, hashes) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replaced(item, hashes) for item in value]
-    return hashes.get(value, value) if isinstance(value, str) else value
 
 
 @lru_cache(_REMEMBERED)

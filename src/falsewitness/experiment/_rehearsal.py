@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
 from falsewitness.core import Fault, InputError, SpecError
@@ -39,7 +40,7 @@ def _faults(work: Workplace, roles: Sequence[Role]) -> Iterator[Fault]:
     except InputError as error:
         yield Fault("model.pretrained", str(error))
         return
-    image = torch.from_numpy(work.dataset.train.images[:1]).float() / 255
+    image = torch.from_numpy(np.array(work.dataset.train.images[:1])).float() / 255  # it may be read-only
     for path, explainer in _explainers(work) if "attack" in roles else ():
         try:
             with told_in_one_line(f"{path}, '{explainer.kind}',"):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from falsewitness.core import Component, PathLike, Strict
+from falsewitness.core.component import strings_replaced
 
 
 class _Picture(Strict):
@@ -47,3 +48,12 @@ def test_files_of_nested_parts_come_in_the_order_of_the_fields() -> None:
         "four.png",
         "five.png",
     ]
+
+
+def test_files_get_other_names_in_plain_data_and_nothing_else_does() -> None:
+    attack = _Attack.parse({"triggers": [{"picture": {"path": "one.png"}}, {"overlay": "two.png"}]}, "spec")
+    before = attack.plain()
+    renamed = strings_replaced(before, {"one.png": "other.png", "path": "no key", "two": "no part of a name"})
+    expected = {"triggers": [{"picture": {"path": "other.png"}}, {"overlay": "two.png"}]}
+    assert _Attack.parse(renamed, "spec") == _Attack.parse(expected, "spec")
+    assert before == attack.plain()

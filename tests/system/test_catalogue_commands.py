@@ -8,20 +8,26 @@ import pytest
 import yaml
 from tests.system.conftest import Command
 
+from falsewitness.benchmark import benchmark_names
 from falsewitness.cli.catalogue import catalogues
 from falsewitness.core import describe_fields
 from falsewitness.experiment import recipe_names
 
-ROOMS = ["data", "models", "triggers", "attacks", "explainers", "metrics"]
+ROOMS = ["data", "models", "triggers", "attacks", "explainers", "metrics", "executors"]
 KINDS = [(room, kind) for room, catalogue in catalogues().items() for kind in catalogue.kinds()]
 PROGRAM = Path(sys.executable).with_name("falsewitness")
 
 
-def test_list_names_every_component_and_every_recipe_with_a_word_on_each(ask: Command) -> None:
+def place_of(room: str) -> str:
+    """The heading over where a component is named."""
+    return "IN A BENCHMARK" if room == "executors" else "IN A SPEC"
+
+
+def test_list_names_every_component_recipe_and_benchmark_with_a_word_on_each(ask: Command) -> None:
     lines = ask("list").out.splitlines()
-    for name in [*(kind for _, kind in KINDS), *recipe_names()]:
+    for name in [*(kind for _, kind in KINDS), *recipe_names(), *benchmark_names()]:
         assert any(re.match(rf"  {re.escape(name)} +\S", line) for line in lines), name
-    assert [line for line in lines if line and not line.startswith(" ")] == [*ROOMS, "recipes"]
+    assert [line for line in lines if line and not line.startswith(" ")] == [*ROOMS, "recipes", "benchmarks"]
 
 
 def test_list_uses_the_columns_there_are_and_no_more(ask: Command, command: Command, tmp_path: Path) -> None:
@@ -31,7 +37,10 @@ def test_list_uses_the_columns_there_are_and_no_more(ask: Command, command: Comm
         assert all(line == line.rstrip() for line in text.splitlines())
 
 
-@pytest.mark.parametrize(("one", "all_of_them"), [("explainer", "explainers"), ("recipe", "recipes"), ("data", "data")])
+@pytest.mark.parametrize(
+    ("one", "all_of_them"),
+    [("explainer", "explainers"), ("recipe", "recipes"), ("benchmark", "benchmarks"), ("data", "data")],
+)
 def test_a_kind_may_be_named_in_the_singular(ask: Command, one: str, all_of_them: str) -> None:
     assert ask("list", one) == ask("list", all_of_them)
 
@@ -65,7 +74,8 @@ def test_every_component_has_a_page_with_all_its_fields(ask: Command, room: str,
     assert "``" not in answer.out
     headings = re.findall(r"^[A-Z][A-Z ]+$", answer.out, flags=re.MULTILINE)
     assert headings[0] == "DESCRIPTION"
-    assert {"IN A SPEC", "SOURCE"} <= set(headings)
+    assert place_of(room) in headings
+    assert ("SOURCE" in headings) is (room != "executors")
     for field in describe_fields(catalogues()[room].get(kind)):
         assert re.search(rf"^  {field['name']}[:.]", answer.out, flags=re.MULTILINE), field["name"]
 
@@ -82,7 +92,7 @@ def test_the_page_of_an_attack_tells_its_threat_model_its_nested_fields_and_what
 def test_the_place_in_a_spec_that_a_page_names_is_yaml_with_every_required_field(
     ask: Command, room: str, kind: str
 ) -> None:
-    _, _, rest = ask("describe", room, kind).out.partition("IN A SPEC\n")
+    _, _, rest = ask("describe", room, kind).out.partition(f"{place_of(room)}\n")
     shown = yaml.safe_load(rest.partition("\n\n")[0])
     component = _find(shown, kind)
     required = {field["name"] for field in describe_fields(catalogues()[room].get(kind))} & component.keys()

@@ -17,6 +17,11 @@ COMMANDS = [
     "describe",
     "show",
     "report",
+    "bench",
+    "bench run",
+    "bench status",
+    "bench watch",
+    "bench export",
     "data",
     "data list",
     "data prepare",
@@ -31,18 +36,19 @@ def test_help_fits_80_columns_and_every_example_stands_on_a_line_of_its_own(ask:
     assert (answer.code, answer.err) == (0, "")
     assert max(map(len, answer.out.splitlines())) <= 80
     assert "``" not in answer.out
-    if name != "data":
+    if name not in ("data", "bench"):
         _, _, examples = answer.out.partition("Examples:")
         lines = [line for line in examples.splitlines() if line.strip()]
         assert lines
-        assert all(line.lstrip().startswith(f"falsewitness {name}") for line in lines), examples
+        typed = name.replace("bench run", "bench")  # of which `run` is left out
+        assert all(line.lstrip().startswith(f"falsewitness {typed}") for line in lines), examples
 
 
 def test_the_short_form_of_help_is_known(ask: Command) -> None:
     assert ask("run", "-h") == ask("run", "--help")
 
 
-@pytest.mark.parametrize("group", ["", "data"])
+@pytest.mark.parametrize("group", ["", "data", "bench"])
 def test_a_name_without_a_command_shows_the_help(ask: Command, group: str) -> None:
     assert ask(*group.split()) == ask(*group.split(), "--help")
 

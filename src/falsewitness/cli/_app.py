@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from falsewitness import __version__
-from falsewitness.cli import catalogue, data, demo, describe, evaluate, explain, report, run
+from falsewitness.cli import bench, catalogue, data, demo, describe, evaluate, explain, report, run
 from falsewitness.cli._help import add_command, show_help_without_command
 from falsewitness.core.errors import FalsewitnessError, InputError, one_line
 from falsewitness.core.faults import shown
@@ -35,6 +35,7 @@ add_command(app, explain.explain)
 add_command(app, catalogue.list_kinds, "list")
 add_command(app, describe.describe)
 add_command(app, catalogue.show)
+app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 add_command(app, report.report)
 

@@ -10,30 +10,32 @@ from falsewitness.core.faults import nearest
 if TYPE_CHECKING:
     from falsewitness.core import Catalogue
 
-RECIPES = "recipes"
+RECIPES, BENCHMARKS = "recipes", "benchmarks"
 
 
 def list_kinds(
     room: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="attacks, data, explainers, ... or recipes.")
+        str | None, typer.Argument(metavar="KIND", help="attacks, data, explainers, ..., recipes or benchmarks.")
     ] = None,
 ) -> None:
-    """List components of a kind, or of all kinds, and recipes.
+    """List components of a kind, or everything that can be named.
 
     Components of installed packages are among them.
 
     Examples:
         falsewitness list
         falsewitness list explainers
+        falsewitness list benchmarks
     """
     from falsewitness.cli._console import console, say
     from falsewitness.cli._prose import definitions
 
     found = catalogues()
-    rooms = [*found, RECIPES] if room is None else [find_room(room, [*found, RECIPES])]
+    known = [*found, RECIPES, BENCHMARKS]
+    rooms = known if room is None else [find_room(room, known)]
     for place, name in enumerate(rooms):
         say(f"\n{name}" if place else name, style="bold")
-        entries = _recipes() if name == RECIPES else _kinds(found[name])
+        entries = _kinds(found[name]) if name in found else _files(name)
         say(definitions(entries, console.width))
 
 
@@ -54,12 +56,15 @@ def catalogues() -> "dict[str, Catalogue[Any]]":
     """Return the catalogues of all rooms, by name."""
     from falsewitness.attacks import ATTACKS
     from falsewitness.data import DATA
+    from falsewitness.execution import EXECUTORS
     from falsewitness.explainers import EXPLAINERS
     from falsewitness.metrics import METRICS
     from falsewitness.models import MODELS
     from falsewitness.triggers import TRIGGERS
 
-    return {catalogue.room: catalogue for catalogue in (DATA, MODELS, TRIGGERS, ATTACKS, EXPLAINERS, METRICS)}
+    return {
+        catalogue.room: catalogue for catalogue in (DATA, MODELS, TRIGGERS, ATTACKS, EXPLAINERS, METRICS, EXECUTORS)
+    }
 
 
 def find_room(name: str, rooms: list[str]) -> str:
@@ -80,7 +85,11 @@ def _kinds(catalogue: "Catalogue[Any]") -> dict[str, str]:
     return {kind: first_line(catalogue.get(kind)) for kind in catalogue.kinds()}
 
 
-def _recipes() -> dict[str, str]:
+def _files(kind: str) -> dict[str, str]:
+    """Return the recipes or the benchmarks that ship, with what each says of itself."""
+    from falsewitness.benchmark import benchmark_names, benchmark_summary
     from falsewitness.experiment import recipe_names, recipe_summary
 
+    if kind == BENCHMARKS:
+        return {name: benchmark_summary(name) for name in benchmark_names()}
     return {name: recipe_summary(name) for name in recipe_names()}

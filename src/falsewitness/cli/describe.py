@@ -20,14 +20,13 @@ _PLACES = {
     "attacks": "attack: {}",
     "explainers": "auditors: [{}]",
     "metrics": "metrics: [{}]",
+    "executors": "executor: {}",
 }
-"""Where a spec names a component of each room."""
+"""Where a spec, or a benchmark, names a component of each room."""
 
 
 def describe(
-    room: Annotated[
-        str, typer.Argument(metavar="KIND", help="attacks, data, explainers, metrics, models or triggers.")
-    ],
+    room: Annotated[str, typer.Argument(metavar="KIND", help="attacks, data, executors, explainers, ...")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="A component, as `falsewitness list` names it.")],
 ) -> None:
     """Tell what a component is: fields, defaults, threat model, source.
@@ -35,6 +34,7 @@ def describe(
     Examples:
         falsewitness describe attacks full_disguise
         falsewitness describe explainers gradcam
+        falsewitness describe executors ray
     """
     from falsewitness.cli._console import console, say
 
@@ -58,7 +58,10 @@ def _page(room: str, cls: "type[Component]", width: int) -> Iterator[tuple[str, 
     if threat_model := getattr(cls, "threat_model", None):
         yield "THREAT MODEL", f"  The attacker {threat_model.value}."
     component = ", ".join([f"kind: {cls.kind_name()}", *_required(cls)])
-    yield "IN A SPEC", wrapped(_PLACES[room].format(f"{{{component}}}"), width, 2, hanging=2)
+    yield (
+        "IN A BENCHMARK" if room == "executors" else "IN A SPEC",
+        wrapped(_PLACES[room].format(f"{{{component}}}"), width, 2, hanging=2),
+    )
     if cls.source:
         yield "SOURCE", wrapped(cls.source, width, 2)
 

@@ -1,0 +1,123 @@
+"""What a driver tells others while it works: which tasks run. It is believed as long as its process lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from falsewitness.core.files import hold, hold_if_free, writing
+
+_TOLD = ".json"
+_ASIDE = ".partial"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task that a worker does.
+
+    Attributes:
+        key: Of the task.
+        since: When it was begun, in seconds since 1970.
+        tries: How often it was begun.
+    """
+
+    key: str
+    since: float
+    tries: int
+
+
+class Announcement:
+    """The file of one driver.
+
+    Args:
+        path: The file; beside it lies a lock that the driver holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: str | None = None
+
+    def tell(self, running: Sequence[Running]) -> None:
+        """Write down what runs, where that has changed.
+
+        Raises:
+            RunFailedError: If it cannot be written.
+        """
+        text = json.dumps([asdict(one) for one in running])
+        if text == self._told:
+            return
+        with writing(self._path):
+            # Not forced to the disk: after a crash of the machine no driver lives.
+            aside = self._path.with_suffix(_ASIDE)
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(self._path)
+        self._told = text
+
+
+@contextmanager
+def announced(folder: Path) -> Iterator[Announcement]:
+    """Announce this process as a driver for the time of a block.
+
+    Args:
+        folder: Where the drivers of a benchmark announce themselves.
+
+    Raises:
+        RunFailedError: If the folder cannot be written.
+    """
+    lock = folder / f"{socket.gethostname()}-{os.getpid()}.lock"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        held = _held(lock)
+    with held:
+        try:
+            yield Announcement(lock.with_suffix(_TOLD))
+        finally:
+            _forget(lock)
+
+
+def running_now(folder: Path) -> list[Running]:
+    """Return what the living drivers of a benchmark do; what a dead one left is removed."""
+    found: list[Running] = []
+    for lock in sorted(folder.glob("*.lock")):
+        try:
+            held = hold_if_free(lock)
+        except OSError:
+            held = None  # another user's, who lets us only look
+        if held is not None:
+            with held:
+                _forget(lock)
+            continue
+        try:
+            found += [Running(**one) for one in json.loads(lock.with_suffix(_TOLD).read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            continue  # it has just begun or ended, or is of another version
+    return found
+
+
+def _held(lock: Path) -> TextIO:
+    """Hold a driver's lock; one that somebody has just taken for a dead driver's, and removed, is made again."""
+    while True:
+        held = hold(lock, lambda: None)
+        try:
+            if os.path.samestat(os.fstat(held.fileno()), lock.stat()):
+                return held
+        except FileNotFoundError:
+            pass
+        held.close()
+
+
+def _forget(lock: Path) -> None:
+    for file in (lock.with_suffix(_TOLD), lock.with_suffix(_ASIDE), lock):
+        file.unlink(missing_ok=True)
+
+
+def now() -> float:
+    """Return the time that announcements are dated by."""
+    return time.time()

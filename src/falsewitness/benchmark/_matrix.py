@@ -1,0 +1,301 @@
+"""Lays out a benchmark: every cell of the matrix as a checked spec."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from falsewitness.benchmark._benchmark import Benchmark, Exclusion, label_of
+from falsewitness.core import DataInfo, Fault, InputError, SpecError
+from falsewitness.core.faults import nearest, shown
+from falsewitness.data import DataSource
+from falsewitness.experiment import Spec, changed, laid_over, raw_spec
+
+MOST_CELLS = 1_000_000
+"""Cells of a matrix."""
+
+_RECIPE = "recipe"
+_SEEDS = {"seed", "data.split_seed"}
+_FIELDS = set(Spec.model_fields) - {"name"}
+
+Raw = dict[str, Any]
+Change = Callable[[Raw], Raw]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is varied.
+
+    Attributes:
+        name: As the benchmark has it.
+        labels: Of its values, in their order.
+        is_seed: Whether it only repeats a setting: its cells are summarised, not compared.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    is_seed: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of a benchmark.
+
+    Attributes:
+        labels: Its place on every axis.
+        spec: Checked.
+        excluded: Why it is left out; empty where it is not.
+    """
+
+    labels: tuple[str, ...]
+    spec: Spec
+    excluded: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All cells of a benchmark.
+
+    Attributes:
+        axes: In the order of the file.
+        cells: The first axis varies slowest.
+    """
+
+    axes: tuple[Axis, ...]
+    cells: tuple[Cell, ...]
+
+    def setting(self, cell: Cell) -> tuple[str, ...]:
+        """Return a cell's place on the axes that are compared."""
+        return tuple(label for axis, label in zip(self.axes, cell.labels, strict=True) if not axis.is_seed)
+
+    def repetition(self, cell: Cell) -> str:
+        """Return what tells a cell from the others of its setting."""
+        named = [f"{a.name} {label}" for a, label in zip(self.axes, cell.labels, strict=True) if a.is_seed]
+        return ", ".join(named) or f"seed {cell.spec.seed}"
+
+
+def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
+    """Return the cells of a benchmark, each checked against its data.
+
+    Args:
+        benchmark: What to lay out.
+        changes: ``a.b=value`` each, the value in YAML: set in every cell, over what is common to all.
+
+    Raises:
+        InputError: If an axis, an exclusion or a change does not fit.
+        SpecError: With every fault of every cell.
+    """
+    where = f"benchmark '{benchmark.name}'"
+    _expect_axes(benchmark, changes, where)
+    axes = tuple(
+        Axis(name, tuple(points), all(field in _SEEDS for field in _fields(name, points)))
+        for name, points in benchmark.axes.items()
+    )
+    excluded = [_rule(exclusion, axes, f"exclude[{place}]", where) for place, exclusion in enumerate(benchmark.exclude)]
+    faults = _Faults(axes)
+    limit = benchmark.budget.cells
+    cells: list[Cell] = []
+    counted = 0
+    for labels, raw in _combined(benchmark, changes):
+        spec = faults.parsed(labels, raw)
+        if spec is None:
+            continue
+        reason = next((reason for meets, reason in excluded if meets(labels)), "")
+        if not reason:
+            counted += 1
+            if limit is not None and counted > limit:
+                reason = f"beyond the budget of {limit} cells"
+        cells.append(Cell(labels, spec, reason))
+    faults.raise_if_any(where)
+    return Matrix(axes, tuple(cells))
+
+
+def _expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> None:
+    faults = []
+    if _RECIPE in benchmark.axes and benchmark.base is not None:
+        faults.append(Fault("base", "expected none beside an axis 'recipe', which takes its place; remove one of them"))
+    for name, points in benchmark.axes.items():
+        if name == _RECIPE:
+            faults += [
+                Fault(f"axes.recipe.{label}", f"expected the name of a recipe or a file, got {shown(value)}")
+                for label, value in points.items()
+                if not isinstance(value, str)
+            ]
+        elif not _is_field(name):
+            faults += [
+                Fault(
+                    f"axes.{name}.{label}",
+                    f"'{name}' is no field of a spec ({nearest(name.partition('.')[0], {*_FIELDS, _RECIPE})}), so "
+                    f"expected a mapping of fields to their values, such as {{seed: 1}}, got {shown(value)}",
+                )
+                for label, value in points.items()
+                if not (isinstance(value, dict) and value and all(map(_is_field, value)))
+            ]
+    number = math.prod(len(points) for points in benchmark.axes.values())
+    if number > MOST_CELLS:
+        faults.append(Fault("axes", f"expected at most {MOST_CELLS} cells, got {number}"))
+    if faults:
+        raise SpecError(faults, where)
+    varied = [field for name, points in benchmark.axes.items() for field in _fields(name, points)]
+    paths = [
+        path for path in (change.partition("=")[0] for change in changes) if any(_overlap(path, f) for f in varied)
+    ]
+    if paths:
+        advice = "is varied by an axis of the benchmark; change the axis in a copy of it"
+        raise SpecError([Fault(f"--set {path}", advice) for path in paths], where)
+
+
+def _is_field(name: object) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] in _FIELDS and all(name.split("."))
+
+
+def _fields(name: str, points: Mapping[str, Any]) -> list[str]:
+    """Return the fields of the spec that an axis sets."""
+    if name == _RECIPE or _is_field(name):
+        return [name]
+    return list(dict.fromkeys(field for value in points.values() for field in value))
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _combined(benchmark: Benchmark, changes: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Raw]]:
+    """Yield the labels and the plain spec of every cell, the first axis slowest."""
+    names = list(benchmark.axes)
+    started = {
+        recipe: _started(benchmark, recipe, changes)
+        for recipe in benchmark.axes.get(_RECIPE, {"": benchmark.base}).values()
+    }
+    by_axis = [
+        [(label, _change(name, value)) for label, value in points.items()] for name, points in benchmark.axes.items()
+    ]
+    recipe_at = names.index(_RECIPE) if _RECIPE in names else None
+
+    def further(depth: int, labels: tuple[str, ...], raw: Raw) -> Iterator[tuple[tuple[str, ...], Raw]]:
+        if depth == len(by_axis):
+            yield labels, raw
+            return
+        for label, change in by_axis[depth]:
+            yield from further(depth + 1, (*labels, label), change(raw))
+
+    if recipe_at is None:
+        yield from further(0, (), started[benchmark.base])
+        return
+    # Other axes change what the recipe says, so it comes first, wherever it stands in the file.
+    before = by_axis[:recipe_at]
+    by_axis[recipe_at] = [(label, lambda raw: raw) for label in benchmark.axes[_RECIPE]]
+    for labels in itertools.product(*([label for label, _ in axis] for axis in before)):
+        for recipe_label, recipe in benchmark.axes[_RECIPE].items():
+            raw = started[recipe]
+            for axis, label in zip(before, labels, strict=True):
+                raw = dict(axis)[label](raw)
+            yield from further(recipe_at + 1, (*labels, recipe_label), raw)
+
+
+def _started(benchmark: Benchmark, recipe: str | None, changes: Sequence[str]) -> Raw:
+    """Return what cells have before any axis: the recipe, what is common to all, and the changes."""
+    raw = {"name": benchmark.name} if recipe is None else raw_spec(recipe)
+    raw = laid_over(raw, benchmark.common)
+    for change in changes:
+        raw = changed(raw, change)
+    return raw
+
+
+def _change(name: str, value: Any) -> Change:  # noqa: ANN401
+    """Return what a value of an axis does to a spec."""
+    if name == _RECIPE:
+        return lambda raw: raw
+    overlays = [_nested(path, item) for path, item in ({name: value} if _is_field(name) else value).items()]
+
+    def change(raw: Raw) -> Raw:
+        for overlay in overlays:
+            raw = laid_over(raw, overlay)
+        return raw
+
+    return change
+
+
+def _nested(path: str, value: Any) -> Raw:  # noqa: ANN401
+    """Return a mapping of mappings that holds a value at a dotted path."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    nested: Raw = value
+    return nested
+
+
+def _rule(
+    exclusion: Exclusion, axes: Sequence[Axis], path: str, where: str
+) -> tuple[Callable[[tuple[str, ...]], bool], str]:
+    """Return what tells whether a cell is excluded, and the reason."""
+    names = [axis.name for axis in axes]
+    wanted: list[tuple[int, set[str]]] = []
+    for name, values in exclusion.where.items():
+        if name not in names:
+            raise SpecError([Fault(f"{path}.where", f"there is no axis {shown(name)}; {nearest(name, names)}")], where)
+        place = names.index(name)
+        labels = [label_of(value) for value in (values if isinstance(values, list) else [values])]
+        for label in labels:
+            if label not in axes[place].labels:
+                hint = nearest(label, axes[place].labels)
+                raise SpecError([Fault(f"{path}.where.{name}", f"there is no value {shown(label)}; {hint}")], where)
+        wanted.append((place, set(labels)))
+    return lambda labels: all(labels[place] in allowed for place, allowed in wanted), exclusion.reason
+
+
+class _Faults:
+    """Parses and checks cells, and collects what is wrong with them: each fault once, with a cell that has it."""
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self._axes = axes
+        self._found: dict[tuple[str, str], tuple[str, int]] = {}
+        self._of_setting: dict[tuple[str, ...], list[Fault]] = {}
+
+    def parsed(self, labels: tuple[str, ...], raw: Raw) -> Spec | None:
+        """Return a cell's spec; None where it is faulty."""
+        try:
+            spec = Spec.parse(raw, "cell")
+        except SpecError as error:
+            self._note(error.faults, labels)
+            return None
+        # Whether a cell fits its data does not depend on seeds, and there are many.
+        setting = tuple(label for axis, label in zip(self._axes, labels, strict=True) if not axis.is_seed)
+        if setting not in self._of_setting:
+            self._of_setting[setting] = _checked(spec)
+        self._note(self._of_setting[setting], labels)
+        return spec
+
+    def _note(self, faults: Iterable[Fault], labels: tuple[str, ...]) -> None:
+        for fault in faults:
+            named = ", ".join(f"{axis.name} {label}" for axis, label in zip(self._axes, labels, strict=True))
+            first, count = self._found.get((fault.path, fault.message), (named, 0))
+            self._found[fault.path, fault.message] = first, count + 1
+
+    def raise_if_any(self, where: str) -> None:
+        """Raise with all faults.
+
+        Raises:
+            SpecError: If there is one.
+        """
+        if self._found:
+            faults = [
+                Fault(path, f"{message} (in the cell {first}{f', and in {count - 1} more' if count > 1 else ''})")
+                for (path, message), (first, count) in self._found.items()
+            ]
+            raise SpecError(faults, where)
+
+
+def _checked(spec: Spec) -> list[Fault]:
+    try:
+        return spec.check(_info(spec.data))
+    except InputError as error:
+        return [Fault("data", str(error))]
+
+
+@lru_cache(maxsize=64)
+def _info(data: DataSource) -> DataInfo:
+    return data.info()

@@ -1,0 +1,94 @@
+"""How a task stands, told by its run folder alone: the run folders are the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from falsewitness.benchmark._page_of_run import page_of
+from falsewitness.benchmark._tasks import Task
+from falsewitness.core import InputError
+from falsewitness.core.files import write_text
+
+Outcome = Literal["done", "diverged", "failed"]
+
+STAGES: tuple[Literal["train", "evaluate"], ...] = ("train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a task stands.
+
+    Attributes:
+        state: ``waiting`` is all that was not begun or is not finished.
+        reason: Why it came to no figures; empty where it did, or may yet.
+    """
+
+    state: Literal["done", "diverged", "failed", "waiting"]
+    reason: str = ""
+
+
+def status_of(task: Task) -> Status:
+    """Tell how a task stands: done where its marker says so, and its result is as it was left."""
+    marker = task.folder.marker("evaluate")
+    try:
+        if marker.is_for(task.eval_digest):
+            marker.check(task.folder.result)
+            return Status("done")
+    except InputError as error:
+        return Status("failed", str(error))
+    return _recorded(task) or Status("waiting")
+
+
+def record_failure(task: Task, found: Status) -> None:
+    """Write beside a task's files why it came to no figures: it is not tried again before it is asked for.
+
+    Raises:
+        RunFailedError: If it cannot be written.
+    """
+    record = {"state": found.state, "reason": found.reason, "eval_digest": task.eval_digest}
+    write_text(_record(task), json.dumps(record, indent=1) + "\n")
+
+
+def lacks_its_page(task: Task) -> bool:
+    """Tell whether a finished task ended before its page was written: that comes after the figures are complete."""
+    return task.role == "attack" and not page_of(task.folder).is_file()
+
+
+def forget_page(task: Task) -> None:
+    """Remove a task's page before its figures are made anew, so that it is never that of others."""
+    page_of(task.folder).unlink(missing_ok=True)
+
+
+def forget_record(task: Task) -> None:
+    """Remove what is written of a failure, if there is anything."""
+    _record(task).unlink(missing_ok=True)
+
+
+def forget_failure(task: Task) -> None:
+    """Let a task be tried again: its record goes, and the markers that vouch for files that are damaged."""
+    forget_record(task)
+    for place, stage in enumerate(STAGES):
+        try:
+            task.folder.marker(stage).check()
+        except InputError:
+            # What was measured of a damaged model stands on it.
+            for later in STAGES[place:]:
+                task.folder.marker(later).remove()
+
+
+def _recorded(task: Task) -> Status | None:
+    """Return what is written of a failure; None where nothing is, or it is another experiment's or damaged."""
+    try:
+        record = json.loads(_record(task).read_text(encoding="utf-8"))
+        if record["eval_digest"] != task.eval_digest:
+            return None
+        return Status("diverged" if record["state"] == "diverged" else "failed", str(record["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _record(task: Task) -> Path:
+    return task.folder.path / "failure.json"

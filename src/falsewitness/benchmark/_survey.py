@@ -1,0 +1,218 @@
+"""How the cells of a benchmark stand, and what the finished ones found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from falsewitness.benchmark._announcement import Running, running_now
+from falsewitness.benchmark._benchmark import Benchmark
+from falsewitness.benchmark._costs import expected_seconds, seconds_of
+from falsewitness.benchmark._matrix import Matrix, lay_out
+from falsewitness.benchmark._status import Status, status_of
+from falsewitness.benchmark._tasks import Agenda, Task, agenda
+from falsewitness.core import InputError
+from falsewitness.data import Dataset
+from falsewitness.experiment import Spec
+from falsewitness.report import CellState
+
+_FAILED = ("failed", "diverged")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A benchmark, laid out and ready to be worked on or looked at.
+
+    Attributes:
+        benchmark: What it is.
+        matrix: Its cells.
+        agenda: Its tasks.
+        out: The folder that run folders go into.
+        command: What gives it again.
+    """
+
+    benchmark: Benchmark
+    matrix: Matrix
+    agenda: Agenda
+    out: Path
+    command: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its page and its tables go, and where its drivers announce themselves."""
+        return self.out / "bench" / self.benchmark.name
+
+    @property
+    def drivers(self) -> Path:
+        """Where its drivers announce themselves."""
+        return self.folder / "drivers"
+
+    @property
+    def page(self) -> Path:
+        """Its page."""
+        return self.folder / "index.html"
+
+
+def prepare(
+    benchmark: Benchmark,
+    changes: list[str],
+    out: Path,
+    *,
+    device: torch.device,
+    open_data: Callable[[Spec], Dataset],
+    command: str,
+) -> Prepared:
+    """Lay out a benchmark and find its tasks.
+
+    Args:
+        benchmark: What to lay out.
+        changes: ``a.b=value`` each, set in every cell.
+        out: The folder that run folders go into.
+        device: Where models are trained.
+        open_data: Opens the data of a spec.
+        command: What gives the benchmark again.
+
+    Raises:
+        InputError: If data is missing or damaged, or something does not fit.
+        SpecError: With every fault of every cell.
+    """
+    matrix = lay_out(benchmark, changes)
+    return Prepared(benchmark, matrix, agenda(matrix, out, device, open_data), out, command)
+
+
+@dataclass(frozen=True)
+class CellView:
+    """How one cell stands.
+
+    Attributes:
+        state: As the page has it.
+        reason: Why it is not done.
+        task: Its last model; None of a cell that is left out.
+    """
+
+    state: CellState
+    reason: str
+    task: Task | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How a benchmark stands at a moment.
+
+    Attributes:
+        prepared: The benchmark.
+        statuses: How each task stands, by key.
+        running: What living drivers do.
+    """
+
+    prepared: Prepared
+    statuses: Mapping[str, Status]
+    running: tuple[Running, ...]
+
+    @property
+    def done(self) -> Iterator[Task]:
+        """The finished tasks."""
+        return (task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "done")
+
+    @cached_property
+    def cells(self) -> tuple[CellView, ...]:
+        """How each cell of the matrix stands, in its order."""
+        return tuple(self._view(place) for place in range(len(self.prepared.matrix.cells)))
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many cells stand how."""
+        return Counter(cell.state for cell in self.cells)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether anything failed or diverged."""
+        return any(found.state in _FAILED for found in self.statuses.values())
+
+    @property
+    def failed_below(self) -> Mapping[str, Status]:
+        """Models that are damaged below cells that were finished before, by key: no cell tells of them."""
+        told = {
+            key
+            for cell in self.cells
+            if cell.state in _FAILED and cell.task
+            for key in (cell.task.key, *cell.task.needs)
+        }
+        return {key: found for key, found in self.statuses.items() if found.state in _FAILED and key not in told}
+
+    @cached_property
+    def spent_seconds(self) -> float:
+        """What the finished tasks took."""
+        return sum(map(seconds_of, self.done))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget of hours is used up."""
+        hours = self.prepared.benchmark.budget.hours
+        return hours is not None and self.spent_seconds >= hours * 3600
+
+    def expected(self) -> Mapping[str, float | None]:
+        """Return the seconds that each task that waits can be expected to take; None where nothing tells."""
+        tasks = self.prepared.agenda.tasks
+        todo = [task for key, task in tasks.items() if self.statuses[key].state == "waiting"]
+        return expected_seconds(todo, self.done if todo else ())
+
+    def _view(self, place: int) -> CellView:
+        excluded = self.prepared.matrix.cells[place].excluded
+        if excluded:
+            return CellView("skipped", excluded, None)
+        tasks = self.prepared.agenda.tasks
+        task = tasks[self.prepared.agenda.of_cells[place]]
+        found = self.statuses[task.key]
+        if found.state != "waiting":
+            return CellView(found.state, found.reason, task)
+        for need in task.needs:
+            if (below := self.statuses[need]).state in _FAILED:
+                return CellView("failed", f"its {tasks[need].role} model {below.state}: {below.reason}", task)
+        if {task.key, *task.needs} & {one.key for one in self.running}:
+            return CellView("running", "", task)
+        if self.is_spent:
+            return CellView("skipped", f"the budget of {self.prepared.benchmark.budget.hours:g} h is spent", task)
+        return CellView("waiting", "", task)
+
+
+def survey(prepared: Prepared, statuses: Mapping[str, Status] | None = None) -> Survey:
+    """Look how a benchmark stands.
+
+    Args:
+        prepared: The benchmark.
+        statuses: How its tasks stand, where that is known; None to look into the run folders.
+    """
+    if statuses is None:
+        statuses = {key: status_of(task) for key, task in prepared.agenda.tasks.items()}
+    return Survey(prepared, statuses, tuple(running_now(prepared.drivers)))
+
+
+def environment_of(task: Task) -> str:
+    """Return what a finished task was computed on, in words; empty where that is not known."""
+    try:
+        known = json.loads(task.folder.environment.read_text(encoding="utf-8"))
+        count = known["threads"]
+        threads = "" if known["device_type"] == "cuda" else f", {count} {'thread' if count == 1 else 'threads'}"
+        return f"{known['device']}{threads}, {known['precision']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def expect_done(survey: Survey) -> None:
+    """Raise where no cell is done.
+
+    Raises:
+        InputError: Naming the command that does them.
+    """
+    if not survey.counts["done"]:
+        raise InputError(
+            f"no cell of benchmark '{survey.prepared.benchmark.name}' is done in '{survey.prepared.out}'; "
+            f"run `{survey.prepared.command}` first"
+        )

@@ -1,0 +1,190 @@
+"""What ``falsewitness bench`` draws: how a benchmark is worked off, stands, and comes on."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from falsewitness.benchmark import Prepared, Status, Survey, Task, survey
+from falsewitness.cli._console import console, duration, say
+from falsewitness.cli._table import laid_out
+from falsewitness.core.errors import one_line
+
+_MOST_SHOWN = 50
+"""Cells or failures that are listed; a benchmark may have thousands."""
+
+_STATES = ("done", "running", "waiting", "failed", "diverged", "skipped")
+
+
+class BenchConsole:
+    """Tells how a driver comes on: a bar on a terminal, a line a model elsewhere, and every failure in both."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._name = prepared.benchmark.name
+        self._total = len(prepared.agenda.tasks)
+        self._ended = 0
+        self._running = 0
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def start(self, left: int) -> None:
+        """Begin, with so many models to do."""
+        self._ended = self._total - left
+        models = _number(self._total, "model")
+        say(f"benchmark {self._name}: {models}, {self._ended} of them ended before, {left} to do", style="dim")
+        if console.is_terminal and left:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            self._bar.add_task(self._name, total=self._total, completed=self._ended)
+            self._bar.start()
+
+    def begun(self, task: Task) -> None:
+        """Count what runs."""
+        self._running += 1
+        self._draw()
+
+    def ended(self, task: Task, found: Status, seconds: float) -> None:
+        """Print a failure, and away from a terminal everything."""
+        self._ended += 1
+        self._running = max(0, self._running - 1)
+        self._draw()
+        if found.state != "done":
+            say(f"{task.key}: {found.state}: {one_line(found.reason)}", style="red")
+        elif self._bar is None:
+            took = f" in {duration(seconds)}" if seconds else " by another driver"
+            say(f"{task.key}: done{took}, {self._ended} of {self._total}", style="dim")
+
+    def notice(self, text: str) -> None:
+        """Print a line."""
+        say(one_line(text), style="dim")
+
+    def _draw(self) -> None:
+        if self._bar is not None:
+            description = f"{self._name}, {self._running} running"
+            self._bar.update(self._bar.task_ids[0], completed=self._ended, description=description)
+
+
+def show_plan(found: Survey) -> None:
+    """Print the cells, how each stands, what is to be trained and the time expected."""
+    matrix = found.prepared.matrix
+    tasks = found.prepared.agenda.tasks
+    rows = [
+        (", ".join(f"{axis.name} {label}" for axis, label in zip(matrix.axes, cell.labels, strict=True)), view.state)
+        for cell, view in zip(matrix.cells, found.cells, strict=True)
+    ]
+    heading, lines = laid_out(("Cell", "State"), rows[:_MOST_SHOWN], console.width)
+    say(heading, style="bold")
+    say(lines)
+    if len(rows) > _MOST_SHOWN:
+        say(f"... and {len(rows) - _MOST_SHOWN} more")
+    say(f"\n{_number(len(rows), 'cell')}: {_counted(found.counts)}")
+    todo = Counter(tasks[key].role for key, status in found.statuses.items() if status.state == "waiting")
+    if todo:
+        say(f"to train: {', '.join(f'{count} {role}' for role, count in todo.items())}; {time_left(found)}")
+
+
+def show_standing(found: Survey) -> None:
+    """Print how many cells stand how, what failed and why, what runs, and the time that is left."""
+    say(f"\n{_heading(found)}", style="bold")
+    failed = [
+        f"{view.state}: {matrix_name(found, place)}: {one_line(view.reason)}"
+        for place, view in enumerate(found.cells)
+        if view.state in ("failed", "diverged")
+    ]
+    failed += [f"{status.state}: {key}: {one_line(status.reason)}" for key, status in found.failed_below.items()]
+    for line in failed[:_MOST_SHOWN]:
+        say(f"  {line}")
+    if len(failed) > _MOST_SHOWN:
+        say(f"  ... and {len(failed) - _MOST_SHOWN} more")
+    if failed:
+        say("  to try them again: the same command with --retry-failed", style="dim")
+    for line in _running_lines(found):
+        say(line)
+    if found.counts["waiting"] or found.counts["running"]:
+        say(time_left(found))
+
+
+def matrix_name(found: Survey, place: int) -> str:
+    """Return a cell's place on every axis, in words."""
+    matrix = found.prepared.matrix
+    return ", ".join(
+        f"{axis.name} {label}" for axis, label in zip(matrix.axes, matrix.cells[place].labels, strict=True)
+    )
+
+
+def watch_standing(prepared: Prepared, every: float) -> None:
+    """Draw how a benchmark stands again and again, until nothing of it runs."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=False) as live:
+            for lines in _looks(prepared, every):
+                live.update(Text("\n".join(lines)), refresh=True)
+        return
+    told = ""
+    for lines in _looks(prepared, every):
+        if lines[0] != told:  # a log needs no line for every second that passes
+            say("\n".join(lines))
+        told = lines[0]
+
+
+def _looks(prepared: Prepared, every: float) -> Iterator[list[str]]:
+    while True:
+        found = survey(prepared)
+        yield [_heading(found), *_running_lines(found), time_left(found)]
+        if not found.running:
+            return
+        time.sleep(every)
+
+
+def time_left(found: Survey) -> str:
+    """Return what is left to do in words: the work of one worker, as similar models took it."""
+    expected = found.expected()
+    known = [seconds for seconds in expected.values() if seconds is not None]
+    unknown = len(expected) - len(known)
+    if not expected:
+        return "nothing is left to do"
+    if not known:
+        return f"time left: not known before a similar model is finished ({_number(unknown, 'model')})"
+    started = {one.key: one.since for one in found.running}
+    begun = sum(min(expected.get(key) or 0.0, time.time() - since) for key, since in started.items())
+    text = f"time left: about {duration(max(0.0, sum(known) - begun))} of one worker"
+    return text + (f", and {_number(unknown, 'model')} of which nothing similar is finished" if unknown else "")
+
+
+def _running_lines(found: Survey) -> Iterator[str]:
+    expected = found.expected()
+    for one in found.running:
+        usual = expected.get(one.key)
+        of = "" if usual is None else f" of about {duration(usual)}"
+        again = f", try {one.tries}" if one.tries > 1 else ""
+        yield f"  running: {one.key} for {duration(max(0.0, time.time() - one.since))}{of}{again}"
+
+
+def _heading(found: Survey) -> str:
+    return f"{found.prepared.benchmark.name}: {_number(len(found.cells), 'cell')}: {_counted(found.counts)}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[state]} {state}" for state in _STATES if counts.get(state)) or "none"

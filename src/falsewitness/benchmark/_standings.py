@@ -25,15 +25,15 @@ NOTES = (
     f"the {MOST_COMPARED} nearest to it, where there are more): how much further from what the attacker wants the "
     "other is, over the seeds and the test images that both have. The standard error comes from "
     f"{RESAMPLES:,} resamples, each of which draws seeds and, once for all of them, images with replacement (the "
-    "pigeonhole bootstrap, Owen, 2007), and is widened by the root of S / (S - 1) for S seeds; the p-value is that of "
-    "Student's t with S - 1 degrees of freedom. Of a single common seed only images are drawn, and nothing is said of "
-    "other seeds. A figure that is no mean over images (an area under a curve) is compared by Student's t of the "
-    "differences of the seeds.",
+    "pigeonhole bootstrap, Owen, 2007). The p-value is that of Student's t, with degrees of freedom by the shares of "
+    "seeds and images in that error (Satterthwaite, 1946). Of a single common seed only images are drawn, and nothing "
+    "is said of other seeds. A figure that is no mean over images (an area under a curve) is compared by Student's t "
+    "of the differences of the seeds.",
     "A setting is not distinguishable from the best where p, corrected for the number of settings compared with that "
     f"best (Holm, 1979), is {SIGNIFICANCE:g} or more. This does not make it as good: two or three seeds show none but "
-    "large differences. Seeds and images are taken for random draws from all there could be, and differences between "
-    "seeds for normally distributed; and the best is chosen by the same figures, which makes its lead look a little "
-    "larger than it is.",
+    "large differences, and with two an interval of 95 % covers no more than 90 % where seeds differ much. Seeds and "
+    "images are taken for random draws from all there could be, and differences between seeds for normally "
+    "distributed; and the best is chosen by the same figures, which makes its lead look a little larger than it is.",
     "A setting is called neither worse nor not distinguishable where it has no seed or no test image in common with "
     "the best, where they have a single common seed and the figure is no mean over images, where numbers of images "
     "were changed since they were measured, and where the seeds and images in common put it before the best.",

@@ -7,16 +7,16 @@ Seeds are trained apart, but judged on the same test images: what an image does 
 not average out over seeds. So seeds and images are drawn crosswise. And seeds are few: resamples of two to five tell a
 standard error, but no tails, which Student's t has.
 
-How often intervals of 95 % cover the truth, in %, with 2, 3, 5 and 10 seeds of 200 images (normal differences, 1,000
-resamples, 2,000 repetitions, so that a figure has a standard error of 0.5 at most):
+How often intervals of 95 % cover the truth, in %, with 2, 3, 5 and 10 seeds of 200 images (normal differences, 500
+resamples, 2,000 repetitions, so that a figure has a standard error of 0.7 at most):
 
-- seeds differ most (deviation 0.5, and 1 of each image by itself): 100, 97, 96, 96;
-- images do, alike for all seeds (1, and 0.3 of each by itself): 100, 100, 100, 98;
+- seeds differ most (deviation 0.5, and 1 of each image by itself): 90, 95, 95, 96;
+- images do, alike for all seeds (1, and 0.3 of each by itself): 95, 96, 96, 96;
 - nothing is shared (1 of each image by itself): 100, 100, 100, 100.
 
-So the intervals err on the safe side, where seeds do not differ much by far: what a seed and an image do only together
-is counted up to three times (Owen, 2007), and Student's t takes all of the error to be known from the seeds alone. A
-single seed's interval, of its own models before other images, covers 95.
+So they err on the safe side where a seed and an image do something only together, which resamples count up to three
+times (Owen, 2007), and two seeds tell too little where seeds differ most. A single seed's interval, of its own models
+before other images, covers 95.
 """
 
 import math
@@ -65,6 +65,8 @@ class Comparison:
 
     Attributes:
         difference: The first minus the second, in the quantity's own unit: the mean over seeds.
+        error: Its standard error.
+        freedom: Degrees of freedom of Student's t for it.
         low: Lower end of its 95 % interval.
         high: Upper end.
         p_value: Two-sided, of no difference; below 0.05 where the interval leaves out zero, and nowhere else.
@@ -76,6 +78,8 @@ class Comparison:
     """
 
     difference: float
+    error: float
+    freedom: float
     low: float
     high: float
     p_value: float
@@ -117,10 +121,11 @@ def paired_bootstrap(
 
     Each resample draws seeds with replacement and, once for all of them, images with replacement from those of any
     seed; it gives the mean over the drawn seeds of the mean over those drawn images that the seed has (the pigeonhole
-    bootstrap: Owen, Annals of Applied Statistics 2007). The standard error is the deviation of the resamples times
-    the root of S / (S - 1), because the deviation of S values drawn from S is too small by that, and Student's t with
-    S - 1 degrees of freedom gives interval and p-value. With a single seed S stands for the number of images, and no
-    other seed is spoken of.
+    bootstrap: Owen, Annals of Applied Statistics 2007). The square of the standard error is the variance of the
+    resamples and the S-th part of the seeds' own share in it, which is what S values drawn from S lack. Interval and
+    p-value are Student's t; its degrees of freedom are Satterthwaite's (Biometrics Bulletin 1946) of the shares of
+    seeds and images in the error: S - 1 where seeds differ most, about as many as images where images do. With a
+    single seed only images are drawn, and no other seed is spoken of.
 
     Where all pairs differ by the same there is no error, and the p-value is 1 or 0: what Student's t tends to. Such a
     0 says that not one of the pairs disagrees, not that none could.
@@ -142,15 +147,15 @@ def paired_bootstrap(
     table = _table(first, second, images)
     seeds = table.shape[1]
     pairs = table[~np.isnan(table)]
-    units = seeds if seeds > 1 else len(pairs)
-    if units < 2:
+    if len(pairs) < 2:
         return None
     resampled = _resampled(table, resamples, np.random.default_rng(seed))
+    of_seeds, of_images = (_share_in_error(np.nanmean(table, axis=axis)) for axis in (0, 1))
     return _compared(
         float(np.nanmean(table, axis=0).mean()),
-        float(resampled.std()) * math.sqrt(units / (units - 1)),
+        math.sqrt(float(resampled.var()) + of_seeds / seeds),
         pairs,
-        units=units,
+        freedom=_freedom([(of_seeds, seeds - 1), (of_images, len(table) - 1)]),
         over="images" if seeds == 1 else "seeds and images",
         seeds=seeds,
         images=len(pairs),
@@ -180,7 +185,7 @@ def paired_seeds(first: Sequence[float], second: Sequence[float]) -> Comparison 
     if seeds < 2:
         return None
     error = float(pairs.std(ddof=1)) / math.sqrt(seeds)
-    return _compared(float(pairs.mean()), error, pairs, units=seeds, over="seeds", seeds=seeds, images=0)
+    return _compared(float(pairs.mean()), error, pairs, freedom=seeds - 1, over="seeds", seeds=seeds, images=0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -273,24 +278,37 @@ def _drawn(times: NDArray[np.int64], count: int, generator: np.random.Generator)
     return np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
 
 
+def _share_in_error(means: Numbers) -> float:
+    """Return the variance of the mean of so many means; 0 of a single one, which tells of no other."""
+    return float(means.var(ddof=1)) / len(means) if len(means) > 1 else 0.0
+
+
+def _freedom(shares: Sequence[tuple[float, int]]) -> float:
+    """Return Satterthwaite's degrees of freedom of a sum of variances, each with its own."""
+    total = sum(variance for variance, _ in shares)
+    parts = sum(variance**2 / freedom for variance, freedom in shares if variance > 0)
+    return total**2 / parts if parts > 0 else 1.0
+
+
 def _compared(
-    difference: float, error: float, pairs: Numbers, *, units: int, over: Over, seeds: int, images: int
+    difference: float, error: float, pairs: Numbers, *, freedom: float, over: Over, seeds: int, images: int
 ) -> Comparison:
     if np.ptp(pairs) == 0:  # rounding would leave an error
         error = 0.0
-    reach = _reach(error, freedom=units - 1)
-    p_value = _p_value(difference, error, freedom=units - 1)
-    return Comparison(difference, difference - reach, difference + reach, p_value, _effect(pairs), over, seeds, images)
+    reach = _reach(error, freedom)
+    p_value = _p_value(difference, error, freedom)
+    low, high = difference - reach, difference + reach
+    return Comparison(difference, error, freedom, low, high, p_value, _effect(pairs), over, seeds, images)
 
 
-def _reach(error: float, freedom: int) -> float:
+def _reach(error: float, freedom: float) -> float:
     """Return how far a 95 % interval by Student's t reaches to either side."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, _UPPER_END)) * error
 
 
-def _p_value(difference: float, error: float, freedom: int) -> float:
+def _p_value(difference: float, error: float, freedom: float) -> float:
     """Return the two-sided p-value of Student's t; its limit where there is no error."""
     from scipy.special import stdtr
 

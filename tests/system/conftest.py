@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from falsewitness.cli._console import console
 from falsewitness.cli.main import entry
+
+if TYPE_CHECKING:
+    from tests.system.benches import WorkedOff
 
 _CHANGES = (
     "data.train_limit=200",
@@ -111,13 +115,13 @@ def end_of(process: "subprocess.Popen[str]", limit: float = 120) -> Answer:
     return Answer(process.returncode, out, err)
 
 
-def until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+def until(condition: Callable[[], object], process: "subprocess.Popen[str]", patience: float = 60) -> None:
     """Wait until something is so while a command runs; fail where it ends before."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience
     while not condition():
         if process.poll() is not None:
             pytest.fail(f"the command ended first: {end_of(process)}")
-        assert time.monotonic() < deadline, "waited for a minute"
+        assert time.monotonic() < deadline, f"waited for {patience:g} s"
         time.sleep(0.001)
 
 
@@ -168,6 +172,18 @@ def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Fini
     answer = command(folder, "run", "digits/badnets", *SMALL)
     assert answer.code == 0, answer.err
     return Finished(folder, answer)
+
+
+@pytest.fixture(scope="session")
+def worked_off(command: Command, tmp_path_factory: pytest.TempPathFactory) -> "WorkedOff":
+    """The small benchmark, worked off once by two workers."""
+    from tests.system.benches import BENCH, WorkedOff, benchmark
+
+    folder = tmp_path_factory.mktemp("worked-off")
+    benchmark(folder)
+    answer = command(folder, *BENCH, "--workers", 2, limit=300)
+    assert (answer.code, answer.err) == (0, ""), answer
+    return WorkedOff(folder, answer)
 
 
 def only(folder: Path, pattern: str) -> Path:

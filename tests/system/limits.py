@@ -1,5 +1,6 @@
-"""How long something may take, and how much memory."""
+"""How long something may take, how much memory, and how much room on the disk."""
 
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,3 +40,14 @@ def little_memory(megabytes: float) -> Iterator[None]:
 def _peak_megabytes() -> float:
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Have every write beyond so many bytes fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -15,10 +15,15 @@ _ARCHIVES = ("values.npz", "maps.npz", "gallery.npz")
 _AS_THEY_ARE = ("model.safetensors", "steps.jsonl", "plan.parquet", "spec.yaml")
 
 
+def folders_of(runs: Path) -> list[Path]:
+    """The run folders among what lies there, such as what a benchmark keeps beside them."""
+    return [folder for folder in sorted(runs.iterdir()) if folder.name not in (".claims", "bench")]
+
+
 def contents_of(runs: Path) -> dict[str, object]:
     """Everything that runs came to, by folder and file: every bit of it, but for how long it took."""
     found: dict[str, object] = {}
-    for folder in runs.iterdir():
+    for folder in folders_of(runs):
         for name in _AS_THEY_ARE:
             found[f"{folder.name}/{name}"] = (folder / name).read_bytes()
         result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -40,10 +45,18 @@ def assert_same_runs(runs: Path, undisturbed: Path) -> None:
     expected, found = contents_of(undisturbed), contents_of(runs)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
-    for folder in runs.iterdir():
+    for folder in folders_of(runs):
         left = {file.name for file in folder.iterdir() if file.name != "report.html"}
         whole = {file.name for file in (undisturbed / folder.name).iterdir() if file.name != "report.html"}
         assert left == whole, folder
+
+
+def vouched_for(runs: Path) -> dict[str, tuple[int, int]]:
+    """The files of finished stages, markers included, as they were written last."""
+    markers = list(runs.glob("*/.*-done.json"))
+    names = {f"{marker.parent.name}/{name}" for marker in markers for name in json.loads(marker.read_text())["files"]}
+    names |= {f"{marker.parent.name}/{marker.name}" for marker in markers}
+    return {name: version for name, version in written_by(runs).items() if name in names}
 
 
 def written_by(runs: Path) -> dict[str, tuple[int, int]]:

@@ -83,7 +83,7 @@ class Watched:
             Where it stands.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not self._listens() or STAGES.index(self.stage()) < STAGES.index(stage):
+        while not listens(self.process.pid) or STAGES.index(self.stage()) < STAGES.index(stage):
             assert time.monotonic() < deadline, f"still {self.stage()}"
             self._slice()
         for _ in range(int(moment * FURTHER.get(stage, 3))):
@@ -92,28 +92,38 @@ class Watched:
             self._slice()
         return self.stage()
 
-    def _listens(self) -> bool:
-        """Tell whether it has come to our own code: Python by itself does not catch what terminates a process."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        (caught,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")]
-        return bool(caught >> (signal.SIGTERM - 1) & 1)
-
     def _slice(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
-        time.sleep(_SLICE_SECONDS)
-        os.kill(self.process.pid, signal.SIGSTOP)
-        while (state := self._state()) not in "Tt":
-            assert state not in "ZX", f"the command ended first: {end_of(self.process)}"
-
-    def _state(self) -> str:
-        status = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
-        return status.rpartition(")")[2].split()[0]
+        goes_on = run_for_a_slice(self.process.pid)
+        assert goes_on, f"the command ended first: {end_of(self.process)}"
 
     def ended_by(self, number: signal.Signals) -> Answer:
         """Send it a signal, let it go on and wait for its end."""
         os.kill(self.process.pid, number)
         os.kill(self.process.pid, signal.SIGCONT)
         return end_of(self.process)
+
+
+def listens(process: int) -> bool:
+    """Tell whether a command has come to our own code: Python by itself does not catch what terminates a process."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    (caught,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def run_for_a_slice(process: int) -> bool:
+    """Let a stopped process go on for a moment; returns whether it is stopped again, and has not ended meanwhile."""
+    os.kill(process, signal.SIGCONT)
+    time.sleep(_SLICE_SECONDS)
+    os.kill(process, signal.SIGSTOP)
+    while (state := _state_of(process)) not in "Tt":
+        if state in "ZX":
+            return False
+    return True
+
+
+def _state_of(process: int) -> str:
+    status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    return status.rpartition(")")[2].split()[0]
 
 
 def watch(begin: Begin, folder: Path) -> Watched:

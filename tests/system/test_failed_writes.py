@@ -1,35 +1,22 @@
 """Writes that fail: a line says which, what is whole is kept, and a run with room ends with the same bits."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.conftest import Tried
 from tests.system.conftest import Answer, Command, Finished, environment, only
-from tests.system.runs import CLEAN_RUN, RUN, assert_same_runs, written_by
+from tests.system.limits import files_of_at_most
+from tests.system.runs import CLEAN_RUN, RUN, assert_same_runs, vouched_for
 
 LONG_LOG = ("--set", "model.width=1", "--set", "clean_training.epochs=2", "--set", "clean_training.batch_size=2")
 FEW_MAPS = ("--set", "evaluation.map_samples=20", "--set", "evaluation.detector_samples=20")
 MANY_IMAGES = ("--set", "evaluation.gallery_images=16")
 
 NOTHING_YET, TRAINED, FINISHED = "nothing yet", "trained", "finished"
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Have every write beyond so many bytes fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def prepare(folder: Path, finished: Finished, state: str) -> None:
@@ -39,14 +26,6 @@ def prepare(folder: Path, finished: Finished, state: str) -> None:
     if state == TRAINED:
         for name in (".evaluate-done.json", "result.json", "values.npz", "maps.npz", "gallery.npz", "report.html"):
             (only(folder / "runs", "digits-*") / name).unlink()
-
-
-def vouched_for(runs: Path) -> dict[str, tuple[int, int]]:
-    """The files of finished stages, markers included, as they were written last."""
-    markers = list(runs.glob("*/.*-done.json"))
-    names = {f"{marker.parent.name}/{name}" for marker in markers for name in json.loads(marker.read_text())["files"]}
-    names |= {f"{marker.parent.name}/{marker.name}" for marker in markers}
-    return {name: version for name, version in written_by(runs).items() if name in names}
 
 
 def assert_told(answer: Answer, file: str, reason: str) -> None:

@@ -82,23 +82,28 @@ def announced(folder: Path) -> Iterator[Announcement]:
             _forget(lock)
 
 
-def running_now(folder: Path) -> list[Running]:
-    """Return what the living drivers of a benchmark do; what a dead one left is removed."""
-    found: list[Running] = []
+def drivers_now(folder: Path) -> list[tuple[Running, ...]]:
+    """Return what each living driver of a benchmark does; what a dead one left is removed."""
+    found: list[tuple[Running, ...]] = []
     for lock in sorted(folder.glob("*.lock")):
         try:
             held = hold_if_free(lock)
         except OSError:
             held = None  # another user's, who lets us only look
-        if held is not None:
-            with held:
-                _forget(lock)
+        if held is None:
+            found.append(_told(lock))
             continue
-        try:
-            found += [Running(**one) for one in json.loads(lock.with_suffix(_TOLD).read_text(encoding="utf-8"))]
-        except (OSError, ValueError, TypeError):
-            continue  # it has just begun or ended, or is of another version
+        with held:
+            _forget(lock)
     return found
+
+
+def _told(lock: Path) -> tuple[Running, ...]:
+    try:
+        told = json.loads(lock.with_suffix(_TOLD).read_text(encoding="utf-8"))
+        return tuple(Running(**one) for one in told)
+    except (OSError, ValueError, TypeError):
+        return ()  # it has just begun or ended, or is of another version
 
 
 def _held(lock: Path) -> TextIO:

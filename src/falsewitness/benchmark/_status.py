@@ -10,7 +10,7 @@ from typing import Literal
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._tasks import Task
 from falsewitness.core import InputError
-from falsewitness.core.files import write_text
+from falsewitness.core.files import remove, write_text
 
 Outcome = Literal["done", "diverged", "failed"]
 
@@ -34,8 +34,7 @@ def status_of(task: Task) -> Status:
     """Tell how a task stands: done where its marker says so, and its result is as it was left."""
     marker = task.folder.marker("evaluate")
     try:
-        if marker.is_for(task.eval_digest):
-            marker.check(task.folder.result)
+        if marker.vouches(task.eval_digest, task.folder.result):
             return Status("done")
     except InputError as error:
         return Status("failed", str(error))
@@ -59,12 +58,12 @@ def lacks_its_page(task: Task) -> bool:
 
 def forget_page(task: Task) -> None:
     """Remove a task's page before its figures are made anew, so that it is never that of others."""
-    page_of(task.folder).unlink(missing_ok=True)
+    remove(page_of(task.folder))
 
 
 def forget_record(task: Task) -> None:
     """Remove what is written of a failure, if there is anything."""
-    _record(task).unlink(missing_ok=True)
+    remove(_record(task))
 
 
 def forget_failure(task: Task) -> None:

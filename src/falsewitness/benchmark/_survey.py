@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from falsewitness.benchmark._announcement import Running, running_now
+from falsewitness.benchmark._announcement import Running, drivers_now
 from falsewitness.benchmark._benchmark import Benchmark
 from falsewitness.benchmark._costs import expected_seconds, seconds_of
 from falsewitness.benchmark._matrix import Matrix, lay_out
@@ -108,12 +108,18 @@ class Survey:
     Attributes:
         prepared: The benchmark.
         statuses: How each task stands, by key.
-        running: What living drivers do.
+        drivers: What each living driver does.
     """
 
     prepared: Prepared
     statuses: Mapping[str, Status]
-    running: tuple[Running, ...]
+    drivers: tuple[tuple[Running, ...], ...]
+
+    @cached_property
+    def running(self) -> tuple[Running, ...]:
+        """What runs, without what is finished and only not taken back yet."""
+        told = (one for driver in self.drivers for one in driver)
+        return tuple(one for one in told if one.key in self.statuses and self.statuses[one.key].state == "waiting")
 
     @property
     def done(self) -> Iterator[Task]:
@@ -191,7 +197,7 @@ def survey(prepared: Prepared, statuses: Mapping[str, Status] | None = None) -> 
     """
     if statuses is None:
         statuses = {key: status_of(task) for key, task in prepared.agenda.tasks.items()}
-    return Survey(prepared, statuses, tuple(running_now(prepared.drivers)))
+    return Survey(prepared, statuses, tuple(drivers_now(prepared.drivers)))
 
 
 def environment_of(task: Task) -> str:

@@ -132,26 +132,31 @@ def matrix_name(found: Survey, place: int) -> str:
 
 
 def watch_standing(prepared: Prepared, every: float) -> None:
-    """Draw how a benchmark stands again and again, until nothing of it runs."""
+    """Draw how a benchmark stands again and again, as long as a driver works on it."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=False) as live:
-            for lines in _looks(prepared, every):
-                live.update(Text("\n".join(lines)), refresh=True)
+            for found in _looks(prepared, every):
+                live.update(Text("\n".join(_watched(found))), refresh=True)
         return
-    told = ""
-    for lines in _looks(prepared, every):
-        if lines[0] != told:  # a log needs no line for every second that passes
-            say("\n".join(lines))
-        told = lines[0]
+    told = None
+    for found in _looks(prepared, every):
+        news = _heading(found), [one.key for one in found.running]
+        if news != told:  # a log needs no line for every second that passes
+            say("\n".join(_watched(found)))
+        told = news
 
 
-def _looks(prepared: Prepared, every: float) -> Iterator[list[str]]:
+def _looks(prepared: Prepared, every: float) -> Iterator[Survey]:
     while True:
         found = survey(prepared)
-        yield [_heading(found), *_running_lines(found), time_left(found)]
-        if not found.running:
+        yield found
+        if not found.drivers:
             return
         time.sleep(every)
+
+
+def _watched(found: Survey) -> list[str]:
+    return [_heading(found), *_running_lines(found), time_left(found)]
 
 
 def time_left(found: Survey) -> str:

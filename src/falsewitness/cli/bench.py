@@ -1,5 +1,6 @@
 """``falsewitness bench``: a matrix of experiments."""
 
+import gc
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -196,7 +197,9 @@ def _prepared(name: str, changes: list[str], out: Path, device: str, found: "Ben
 
     words = ["falsewitness", "bench", name, *(word for change in changes for word in ("--set", change))]
     words += [] if out == Path("runs") else ["--out", str(out)]
-    return prepare(
+    # Of all that is loaded and laid out nothing becomes garbage; looking for it takes longer than laying out.
+    gc.disable()
+    prepared = prepare(
         found or find_benchmark(name),
         changes,
         out,
@@ -204,6 +207,9 @@ def _prepared(name: str, changes: list[str], out: Path, device: str, found: "Ben
         open_data=open_data,
         command=shlex.join(words),
     )
+    gc.freeze()
+    gc.enable()
+    return prepared
 
 
 def _executor(benchmark: "Benchmark", given: str | None, workers: int | None) -> "Executor":

@@ -1,7 +1,7 @@
 """What vouches for the files of a folder: which stage of work is finished, for what, and what it left."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -71,6 +71,22 @@ class Marker:
         record = self._read()
         return record is not None and record.digest == digest
 
+    def vouches(self, digest: str, *only: Path) -> bool:
+        """Tell whether the stage is finished for a digest; if it is, verify files of it.
+
+        Args:
+            digest: Of all that decides what the stage leaves.
+            only: Those to verify, as for :meth:`check`.
+
+        Raises:
+            InputError: If a file is missing or was changed since, or the marker is damaged.
+        """
+        record = self._read()
+        if record is None or record.digest != digest:
+            return False
+        self._verify(record, only)
+        return True
+
     def check(self, *only: Path) -> None:
         """Verify files of the stage, where it is finished.
 
@@ -81,8 +97,12 @@ class Marker:
             InputError: If a file is missing or was changed since, or the marker is damaged.
         """
         record = self._read()
+        if record is not None:
+            self._verify(record, only)
+
+    def _verify(self, record: _Record, only: Sequence[Path]) -> None:
         names = {file.name for file in only}
-        for name, expected in record.hashes.items() if record else ():
+        for name, expected in record.hashes.items():
             file = self.folder / name
             if (names and name not in names) or (file.is_file() and sha256_of(file) == expected):
                 continue
@@ -93,10 +113,11 @@ class Marker:
             )
 
     def _read(self) -> _Record | None:
-        if not self.exists():
+        path = self.path
+        if not path.is_file():
             return None
         try:
-            recorded = json.loads(self.path.read_text(encoding="utf-8"))
+            recorded = json.loads(path.read_text(encoding="utf-8"))
             return _Record(recorded["digest"], dict(recorded["files"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(

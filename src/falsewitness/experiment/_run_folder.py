@@ -148,11 +148,7 @@ class RunFolder:
         Raises:
             InputError: If a file of the stage is missing or was changed since.
         """
-        marker = self.marker(stage)
-        if not marker.is_for(digest):
-            return False
-        marker.check()
-        return True
+        return self.marker(stage).vouches(digest)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

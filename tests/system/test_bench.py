@@ -1,0 +1,318 @@
+"""Benchmarks as a user types them: what is said, what is written, and what the exit codes mean."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import Tried
+from tests.system.benches import BENCH, CELLS, FILE, MODELS, Store, WorkedOff, assert_same_bench, benchmark, driver
+from tests.system.conftest import Begin, Command, until, without_times
+from tests.system.runs import folders_of, vouched_for
+from tests.system.test_terminal_output import CONTROL, on_a_terminal
+
+CELL_NAMES = [f"recipe digits/{attack}, seed {seed}" for attack in ("badnets", "full-disguise") for seed in (0, 1)]
+UNKNOWN = "time left: not known before a similar model is finished (10 models)"
+
+
+def said(text: str) -> str:
+    """What a command says after it has read the data."""
+    _, read, rest = text.partition("reading digits: ")
+    assert read, text
+    return rest.partition("\n")[2]
+
+
+def plan_of(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The cells and their states that a dry run tells, and what it says below."""
+    heading, *lines = said(text).splitlines()
+    assert heading.split() == ["Cell", "State"]
+    end = lines.index("")
+    cells = [re.split("  +", line, maxsplit=1) for line in lines[:end]]
+    return [(name, state) for name, state in cells], "\n".join(lines[end + 1 :])
+
+
+def measured(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "result.json").read_text(encoding="utf-8"))["measurements"]
+    return found
+
+
+def test_a_dry_run_names_every_cell_and_what_is_to_be_trained_and_writes_nothing(ask: Command, tmp_path: Path) -> None:
+    benchmark(tmp_path)
+    answer = ask(*BENCH, "--dry-run")
+    assert (answer.code, answer.err) == (0, "")
+    cells, below = plan_of(answer.out)
+    assert cells == [(name, "waiting") for name in CELL_NAMES]
+    assert below == f"4 cells: 4 waiting\nto train: 2 clean, 4 control, 4 attack; {UNKNOWN}"
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_dry_run_of_what_is_done_says_so(ask: Command, worked_off: WorkedOff, tmp_path: Path) -> None:
+    worked_off.copied(tmp_path)
+    assert plan_of(ask(*BENCH, "--dry-run").out) == ([(name, "done") for name in CELL_NAMES], "4 cells: 4 done")
+
+
+def test_a_change_reaches_every_cell_and_only_what_it_decides_is_to_be_trained(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    worked_off.copied(tmp_path)
+    cells, below = plan_of(ask(*BENCH, "--dry-run", "--set", "attack_training.epochs=8").out)
+    assert cells == [(name, "waiting") for name in CELL_NAMES]
+    todo = r"4 cells: 4 waiting\nto train: 4 control, 4 attack; time left: about \d.* of one worker"
+    assert re.fullmatch(todo, below)
+
+
+def test_a_driver_tells_every_model_that_is_done_and_where_the_page_is(worked_off: WorkedOff) -> None:
+    lines = worked_off.answer.out.splitlines()
+    assert f"benchmark small: {MODELS} models, 0 of them ended before, {MODELS} to do" in lines
+    done = [found.groups() for line in lines if (found := re.fullmatch(r"(\S+): done in .*, (\d+) of 10", line))]
+    assert [int(count) for _, count in done] == list(range(1, MODELS + 1))
+    assert {name for name, _ in done} == {folder.name for folder in folders_of(worked_off.runs)}
+    assert lines[-4:] == ["", "small: 4 cells: 4 done", "", "page: runs/bench/small/index.html"]
+    page = (worked_off.runs / "bench/small/index.html").read_text(encoding="utf-8")
+    assert "digits/full-disguise" in page
+    assert "falsewitness bench small.yaml" in page
+
+
+def test_what_is_done_is_not_done_again_and_the_command_run_may_be_left_out(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    store = worked_off.copied(tmp_path)
+    before = vouched_for(store.runs)
+    short, long = ask("bench", FILE), ask("bench", "run", FILE)
+    assert (short.code, short.err) == (0, "")
+    assert "benchmark small: 10 models, 10 of them ended before, 0 to do\n" in short.out
+    assert without_times(short.out) == without_times(long.out)
+    assert vouched_for(store.runs) == before
+
+
+def test_a_further_auditor_judges_every_cell_and_trains_nothing(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    store = worked_off.copied(tmp_path)
+    trained = {name: version for name, version in vouched_for(store.runs).items() if name.endswith("model.safetensors")}
+    weights = {name: (store.runs / name).read_bytes() for name in trained}
+    assert len(trained) == MODELS
+    answer = ask(*BENCH, "--set", "auditors=[{kind: gradcam}, {kind: gradient}]")
+    assert (answer.code, answer.err) == (0, "")
+    assert "6 of them ended before, 4 to do" in answer.out
+    assert trained.items() <= vouched_for(store.runs).items()
+    assert weights == {name: (store.runs / name).read_bytes() for name in weights}
+    for folder in store.runs.glob("digits-*"):
+        found, before = measured(folder), measured(worked_off.runs / folder.name)
+        assert {one["auditor"] for one in found} == {None, "gradcam", "gradient"}
+        assert [one for one in found if one["auditor"] != "gradient"] == before
+
+
+def test_the_status_tells_what_is_done_and_the_time_that_is_left(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    worked_off.copied(tmp_path, worked_off.of("digits-badnets"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    answer = ask("bench", "status", FILE)
+    assert (answer.code, answer.err) == (0, "")
+    assert re.fullmatch(
+        r"\nsmall: 4 cells: 3 done, 1 waiting\ntime left: about \d+\.\d s of one worker\n", said(answer.out)
+    )
+    assert said(ask("bench", "status", FILE, "--out", "elsewhere").out) == (f"\nsmall: 4 cells: 4 waiting\n{UNKNOWN}\n")
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}, "it only looks"
+
+
+def test_a_watcher_sees_two_workers_at_once_and_leaves_when_nothing_runs_any_more(
+    begin: Begin, ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    attacks = [worked_off.of("digits-badnets", seed) for seed in (0, 1)]
+    store = worked_off.copied(tmp_path, *attacks)
+    driving = driver(begin, store, "--workers", 2)
+    until(lambda: len(driving.running()) == 2, driving.process)
+    assert "small: 4 cells: 2 done, 2 running\n" in ask("bench", "status", FILE).out
+    seen = ask("bench", "watch", FILE, "--every", 0.2)
+    answer = driving.end()
+    assert (answer.code, answer.err) == (0, "")
+    assert (seen.code, seen.err) == (0, "")
+    first, *lines = said(seen.out).splitlines()
+    assert first == "small: 4 cells: 2 done, 2 running"
+    running = re.compile(r"  running: (\S+) for \d+\.\d s of about \d+\.\d s")
+    assert {found[1] for line in lines[:2] if (found := running.fullmatch(line))} == {path.name for path in attacks}
+    assert lines[-2:] == ["small: 4 cells: 4 done", "nothing is left to do"]
+    assert_same_bench(store, worked_off)
+
+
+def test_a_watcher_of_what_nobody_works_on_says_how_it_stands_and_leaves(ask: Command, tmp_path: Path) -> None:
+    benchmark(tmp_path)
+    answer = ask("bench", "watch", FILE)
+    assert (answer.code, answer.err) == (0, "")
+    assert said(answer.out) == f"small: 4 cells: 4 waiting\n{UNKNOWN}\n"
+
+
+def test_a_benchmark_is_written_in_every_format_with_the_figures_of_the_runs(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    store = worked_off.copied(tmp_path)
+    answer = ask("bench", "export", FILE, "--into", "tables")
+    assert (answer.code, answer.err) == (0, "")
+    names = ["index.html", "cells.parquet", "cells.csv", "leaderboard.md", "leaderboard.tex"]
+    assert said(answer.out).splitlines() == [f"tables/{name}" for name in names]
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == set(names)
+    with (tmp_path / "tables" / "cells.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    table = pq.read_table(tmp_path / "tables" / "cells.parquet").to_pylist()
+    assert len(lines) == len(table) == CELLS
+    for line, row in zip(lines, table, strict=True):
+        assert line["state"] == row["state"] == "done"
+        (accuracy,) = (
+            one["value"]
+            for one in measured(store.runs / row["run"])
+            if (one["metric"], one["name"], one["samples"]) == ("clean_accuracy", "accuracy", "all")
+        )
+        assert row["clean_accuracy.accuracy"] == float(line["clean_accuracy.accuracy"]) == accuracy
+    markdown = (tmp_path / "tables" / "leaderboard.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (digits/\S+) \| gradcam \|", markdown, re.MULTILINE) == [
+        "digits/badnets",
+        "digits/full-disguise",
+    ]
+    latex = (tmp_path / "tables" / "leaderboard.tex").read_text(encoding="utf-8")
+    assert latex.count(r" \\") == 3, "a heading and two settings"
+    page = (tmp_path / "tables" / "index.html").read_text(encoding="utf-8")
+    assert "digits/badnets" in page
+
+
+def test_only_the_formats_asked_for_are_written_beside_the_page(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    store = worked_off.copied(tmp_path, worked_off.of("digits-badnets"))
+    answer = ask("bench", "export", FILE, "--format", "csv", "--format", "latex")
+    assert (answer.code, answer.err) == (0, "")
+    assert said(answer.out) == "runs/bench/small/cells.csv\nruns/bench/small/leaderboard.tex\n"
+    written = {path.name for path in (store.runs / "bench" / "small").iterdir()}
+    assert written == {"index.html", "drivers", "cells.csv", "leaderboard.tex"}
+    with (store.runs / "bench" / "small" / "cells.csv").open(newline="", encoding="utf-8") as file:
+        assert [line["state"] for line in csv.DictReader(file)] == ["waiting", "done", "done", "done"]
+
+
+def test_an_export_before_anything_is_done_names_the_command_that_does_it(ask: Command, tmp_path: Path) -> None:
+    benchmark(tmp_path)
+    answer = ask("bench", "export", FILE, "--out", "my runs", "--set", "precision=fp32")
+    assert (answer.code, said(answer.out)) == (2, "")
+    command = "falsewitness bench small.yaml --set precision=fp32 --out 'my runs'"
+    assert answer.fault == f"no cell of benchmark 'small' is done in 'my runs'; run `{command}` first"
+
+
+def test_cells_that_are_left_out_are_counted_and_not_worked_on(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    worked_off.copied(tmp_path)
+    benchmark(tmp_path, exclude=[{"where": {"seed": 1}, "reason": "one seed will do"}])
+    answer = ask(*BENCH)
+    assert (answer.code, answer.err) == (0, "")
+    assert "benchmark small: 5 models, 5 of them ended before, 0 to do" in answer.out
+    assert "small: 4 cells: 2 done, 2 skipped\n" in answer.out
+    assert "one seed will do" in (tmp_path / "runs/bench/small/index.html").read_text(encoding="utf-8")
+
+
+def test_a_budget_that_is_spent_ends_the_work_without_a_failure(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    attack = worked_off.of("digits-badnets")
+    store = worked_off.copied(tmp_path, attack)
+    benchmark(tmp_path, budget={"hours": 1.0e-6})
+    answer = ask(*BENCH)
+    assert (answer.code, answer.err) == (0, "")
+    assert "small: 4 cells: 3 done, 1 skipped\n" in answer.out
+    assert not (store.runs / attack.name).exists()
+
+
+def test_a_report_of_run_folders_passes_over_what_a_benchmark_keeps_beside_them(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    worked_off.copied(tmp_path)
+    answer = ask("report", "runs")
+    assert (answer.code, answer.err) == (0, "")
+
+
+MISSPELT: dict[str, tuple[list[object], str]] = {
+    "a benchmark": (["bench", "digits-smok"], "there is no benchmark and no file 'digits-smok'; did you mean "),
+    "a file": (["bench", "run", "smal.yaml"], "there is no benchmark and no file 'smal.yaml'; expected one of "),
+    "a command": (["bench", "statsu", FILE], "there is no command 'bench statsu'; did you mean 'status'?"),
+    "a command before options": (["bench", "exprot", FILE, "--format", "csv"], "did you mean 'export'?"),
+    "a format": (["bench", "export", FILE, "--format", "cvs"], "there is no format 'cvs'; did you mean 'csv'?"),
+    "an executor": ([*BENCH, "--executor", "lokal"], "there is no 'lokal' among the executors; did you mean 'local'?"),
+    "an executor of a dry run": ([*BENCH, "--dry-run", "--executor", "raay"], "did you mean 'ray'?"),
+    "a field of an executor": ([*BENCH, "--executor", "{kind: local, treads: 2}"], "did you mean 'threads'?"),
+    "an executor in no YAML": ([*BENCH, "--executor", "{kind: [}"], "--executor {kind: [}: expected YAML"),
+    "no executor": ([*BENCH, "--executor", ""], "--executor: expected a kind, or {kind: ..., field: value}, got ''"),
+    "no worker": ([*BENCH, "--workers", 0], "'--workers': Input should be greater than or equal to 1"),
+    "a field": ([*BENCH, "--set", "attack_training.epoch=1"], "did you mean 'epochs'? (in the cell recipe digits/"),
+    "a field of an axis": ([*BENCH, "--set", "seed=1"], "is varied by an axis of the benchmark"),
+    "a device": ([*BENCH, "--device", "gpuu"], "--device: expected auto, cpu, cuda or another that is here, got 'gpuu"),
+    "an interval": (["bench", "watch", FILE, "--every", 0], "'--every': Input should be greater than or equal to 0.2"),
+}
+
+
+@pytest.mark.parametrize("what", MISSPELT)
+def test_what_is_misspelt_is_named_with_what_may_be_meant_and_nothing_is_begun(
+    ask: Command, tmp_path: Path, tried: Tried, what: str
+) -> None:
+    benchmark(tmp_path)
+    words, told = MISSPELT[what]
+    answer = ask(*words)
+    assert answer.code == 2
+    assert told in answer.fault
+    assert len(answer.fault.splitlines()) == (2 if " has 1 fault:" in answer.fault else 1)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    tried("bad inputs", "benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"axes": {"sed": [0, 1]}}, "'sed' is no field of a spec (did you mean 'seed'?)"),
+        ({"axes": {"recipe": ["digits/badnet"]}}, "there is no recipe and no file 'digits/badnet'; did you mean "),
+        ({"axes": {}}, "axes: expected at least 1"),
+        ({"axis": {"seed": [0]}}, "axis: unknown key"),
+        ({"executor": {"kind": "local", "workers": 0}}, "executor.workers: expected a value >= 1, got 0"),
+        ({"limits": {"minutes": 0}}, "limits.minutes: expected a value > 0.0, got 0"),
+        ({"exclude": [{"where": {"sed": 1}, "reason": "no"}]}, "there is no axis 'sed'; did you mean 'seed'?"),
+        ({"common": {"modell": {"width": 8}}}, "modell: unknown key"),
+    ],
+)
+def test_a_bad_benchmark_is_refused_with_the_place_of_every_fault(
+    ask: Command, tmp_path: Path, tried: Tried, fields: dict[str, Any], told: str
+) -> None:
+    benchmark(tmp_path, **fields)
+    answer = ask(*BENCH)
+    assert (answer.code, answer.out) == (2, "")
+    assert told in answer.fault
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    tried("bad inputs", "benchmarks")
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_bar_of_the_models_and_keeps_the_end(worked_off: WorkedOff, tmp_path: Path) -> None:
+    store = worked_off.copied(tmp_path, worked_off.of("digits-badnets"))
+    written, code = on_a_terminal(tmp_path, *BENCH, columns=80)
+    assert code == 0, written
+    frames = [CONTROL.sub("", frame) for frame in re.split(r"[\r\n]+", written)]
+    assert any(re.match(r"small, 1 running +\S+ +9/10 0:00:\d\d", frame) for frame in frames), frames
+    assert max(map(len, frames)) <= 80
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h"), "the cursor is shown again"
+    assert [frame for frame in frames if frame][-2:] == [
+        "small: 4 cells: 4 done",
+        "page: runs/bench/small/index.html",
+    ]
+    watched, code = on_a_terminal(tmp_path, "bench", "watch", FILE, columns=80)
+    assert code == 0
+    assert CONTROL.sub("", watched).splitlines()[-2:] == ["small: 4 cells: 4 done", "nothing is left to do"]
+    assert_same_bench(store, worked_off)
+
+
+@pytest.mark.slow
+def test_jobs_of_a_batch_system_come_to_the_same_bits(begin: Begin, worked_off: WorkedOff, tmp_path: Path) -> None:
+    benchmark(tmp_path)
+    store = Store(tmp_path)
+    executor = "{kind: slurm, cluster: local, workers: 2, cpus: 1}"
+    answer = driver(begin, store, "--executor", executor).end(limit=600)
+    assert (answer.code, answer.err) == (0, "")
+    assert_same_bench(store, worked_off)

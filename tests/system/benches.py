@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,11 @@ class WorkedOff(Store):
 
     Attributes:
         answer: What the driver has said.
+        most_at_once: How many models it had in hand at once.
     """
 
     answer: Answer
+    most_at_once: int
 
 
 def _spec(folder: Path) -> str:
@@ -240,10 +243,16 @@ def driver(begin: Begin, store: Store, *words: object, cells: int = CELLS, **cha
     return Driving(store, process, mark, cells)
 
 
-def stopped_in_training(folder: Path, driving: Driving) -> int:
-    """Wait until a worker of a driver trains a model, and stop it after an epoch; returns the process, stopped."""
-    until(lambda: worker_on(folder, driving.mark), driving.process)
-    worker = worker_on(folder, driving.mark)
+def stopped_in_training(folder: Path, mark: str, process: "subprocess.Popen[str] | None" = None) -> int:
+    """Wait until a worker trains a model, and stop it after an epoch; returns the worker, stopped.
+
+    Args:
+        folder: The model's.
+        mark: The worker's.
+        process: The driver, where it is not this process.
+    """
+    until(lambda: worker_on(folder, mark), process)
+    worker = worker_on(folder, mark)
     assert worker is not None, "it has ended already"
     os.kill(worker, signal.SIGSTOP)
     while not (folder / "checkpoint.safetensors").exists():
@@ -251,6 +260,15 @@ def stopped_in_training(folder: Path, driving: Driving) -> int:
         goes_on = run_for_a_slice(worker)
         assert goes_on, "the worker has ended"
     return worker
+
+
+@contextmanager
+def meanwhile(deed: Callable[[], object]) -> Iterator[None]:
+    """Do something while a block runs; fail where it could not be done."""
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(deed)
+        yield
+    done.result()
 
 
 def mark_own(patch: pytest.MonkeyPatch, store: Store) -> str:

@@ -115,11 +115,13 @@ def end_of(process: "subprocess.Popen[str]", limit: float = 120) -> Answer:
     return Answer(process.returncode, out, err)
 
 
-def until(condition: Callable[[], object], process: "subprocess.Popen[str]", patience: float = 60) -> None:
-    """Wait until something is so while a command runs; fail where it ends before."""
+def until(
+    condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None, patience: float = 60
+) -> None:
+    """Wait until something is so while a command runs; fail where it ends before, if it is known."""
     deadline = time.monotonic() + patience
     while not condition():
-        if process.poll() is not None:
+        if process is not None and process.poll() is not None:
             pytest.fail(f"the command ended first: {end_of(process)}")
         assert time.monotonic() < deadline, f"waited for {patience:g} s"
         time.sleep(0.001)
@@ -175,15 +177,19 @@ def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Fini
 
 
 @pytest.fixture(scope="session")
-def worked_off(command: Command, tmp_path_factory: pytest.TempPathFactory) -> "WorkedOff":
+def worked_off(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> "WorkedOff":
     """The small benchmark, worked off once by two workers."""
-    from tests.system.benches import BENCH, WorkedOff, benchmark
+    from tests.system.benches import Store, WorkedOff, benchmark, driver
 
     folder = tmp_path_factory.mktemp("worked-off")
     benchmark(folder)
-    answer = command(folder, *BENCH, "--workers", 2, limit=300)
+    driving, most_at_once = driver(begin, Store(folder), "--workers", 2), 0
+    while driving.process.poll() is None:
+        most_at_once = max(most_at_once, len(driving.running()))
+        time.sleep(0.02)
+    answer = driving.end()
     assert (answer.code, answer.err) == (0, ""), answer
-    return WorkedOff(folder, answer)
+    return WorkedOff(folder, answer, most_at_once)
 
 
 def only(folder: Path, pattern: str) -> Path:

@@ -21,6 +21,7 @@ from falsewitness.benchmark._status import (
     forget_failure,
     forget_page,
     forget_record,
+    lacks_its_model,
     lacks_its_page,
     record_failure,
     status_of,
@@ -110,7 +111,7 @@ class Driver:
         self._statuses = {key: status_of(task) for key, task in agenda.tasks.items()}
         if terms.retry_failed:
             self._forget_failures()
-        self._open = {key: task for key, task in agenda.tasks.items() if _is_open(task, self._statuses[key])}
+        self._open = self._all_open()
         self._needed = Counter(need for task in self._open.values() for need in task.needs)
         self._spent_seconds = self._spent_before()
 
@@ -121,7 +122,7 @@ class Driver:
 
     @property
     def left(self) -> int:
-        """How many tasks are left to do."""
+        """How many tasks are left to do; not those that stand on a failure."""
         return len(self._open)
 
     def drive(self, executor: Executor) -> None:
@@ -152,6 +153,20 @@ class Driver:
                 time.sleep(_PATIENCE_WITH_OTHERS_SECONDS)
             else:
                 return
+
+    def _all_open(self) -> dict[str, Task]:
+        """Return what can be done, and first what it stands on where that has to be done again."""
+        tasks = self._agenda.tasks
+        found = {key for key, task in tasks.items() if self._can_come_to(task)}
+        for key in {need for key in found for need in tasks[key].needs if self._statuses[need].state == "done"}:
+            if lacks_its_model(tasks[key]):
+                self._statuses[key] = Status("waiting")
+                found.add(key)
+        return {key: task for key, task in tasks.items() if key in found}
+
+    def _can_come_to(self, task: Task) -> bool:
+        below = {self._statuses[need].state for need in task.needs}
+        return _is_open(task, self._statuses[task.key]) and below <= {"done", "waiting"}
 
     def _forget_failures(self) -> None:
         """Let failures be tried again, and what they stand on, where that is why."""
@@ -191,7 +206,7 @@ class Driver:
                 continue
             # Another driver may have come to its end since this one looked.
             found = status_of(task)
-            if not _is_open(task, found):
+            if not (_is_open(task, found) or lacks_its_model(task)):
                 claim.close()
                 self._note(task, found, 0.0)
                 continue
@@ -312,7 +327,10 @@ def _packed(task: Task) -> Parcel:
     Raises:
         InputError: If a file is missing or was changed.
     """
-    task.folder.marker("train").check()
+    marker = task.folder.marker("train")
+    if not marker.is_for(task.train_digest):
+        raise InputError(f"'{task.folder.path}' has lost its model meanwhile; run again to make it anew")
+    marker.check()
     return packed_model(task.folder)
 
 

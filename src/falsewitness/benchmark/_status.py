@@ -56,6 +56,14 @@ def lacks_its_page(task: Task) -> bool:
     return task.role == "attack" and not page_of(task.folder).is_file()
 
 
+def lacks_its_model(task: Task) -> bool:
+    """Tell whether nothing vouches for the weights of a finished model: what stands on it would train it anew."""
+    try:
+        return not task.folder.marker("train").is_for(task.train_digest)
+    except InputError:
+        return False  # whoever uses it tells of the damage
+
+
 def forget_page(task: Task) -> None:
     """Remove a task's page before its figures are made anew, so that it is never that of others."""
     remove(page_of(task.folder))

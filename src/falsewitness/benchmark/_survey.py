@@ -143,13 +143,8 @@ class Survey:
 
     @property
     def failed_below(self) -> Mapping[str, Status]:
-        """Models that are damaged below cells that were finished before, by key: no cell tells of them."""
-        told = {
-            key
-            for cell in self.cells
-            if cell.state in _FAILED and cell.task
-            for key in (cell.task.key, *cell.task.needs)
-        }
+        """Models that failed and that no cell tells of, by key: what is left of them was damaged later."""
+        told = {self._failed_for(cell.task) for cell in self.cells if cell.task is not None}
         return {key: found for key, found in self.statuses.items() if found.state in _FAILED and key not in told}
 
     @cached_property
@@ -169,6 +164,12 @@ class Survey:
         todo = [task for key, task in tasks.items() if self.statuses[key].state == "waiting"]
         return expected_seconds(todo, self.done if todo else ())
 
+    def _failed_for(self, task: Task) -> str | None:
+        """Return the model for which a cell failed: its own, or the first of those below; None where it did not."""
+        state = self.statuses[task.key].state
+        keys = (task.key,) if state != "waiting" else task.needs
+        return next((key for key in keys if self.statuses[key].state in _FAILED), None)
+
     def _view(self, place: int) -> CellView:
         excluded = self.prepared.matrix.cells[place].excluded
         if excluded:
@@ -178,9 +179,9 @@ class Survey:
         found = self.statuses[task.key]
         if found.state != "waiting":
             return CellView(found.state, found.reason, task)
-        for need in task.needs:
-            if (below := self.statuses[need]).state in _FAILED:
-                return CellView("failed", f"its {tasks[need].role} model {below.state}: {below.reason}", task)
+        if (need := self._failed_for(task)) is not None:
+            below = self.statuses[need]
+            return CellView("failed", f"its {tasks[need].role} model {below.state}: {below.reason}", task)
         if {task.key, *task.needs} & {one.key for one in self.running}:
             return CellView("running", "", task)
         if self.is_spent:

@@ -43,8 +43,7 @@ class BenchConsole:
     def start(self, left: int) -> None:
         """Begin, with so many models to do."""
         self._ended = self._total - left
-        models = _number(self._total, "model")
-        say(f"benchmark {self._name}: {models}, {self._ended} of them ended before, {left} to do", style="dim")
+        say(f"benchmark {self._name}: {_number(self._total, 'model')}, {left} to do", style="dim")
         if console.is_terminal and left:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),

@@ -145,6 +145,7 @@ def finish(
     samples = every if samples is None else samples
     places = {"images": every if images is None else images, "samples": samples}
     write_arrays(task.folder.values, places | numbers)
+    task.folder.marker("train").write(task.train_digest, [])
     task.folder.marker("evaluate").write(task.eval_digest, [task.folder.result, task.folder.values])
 
 

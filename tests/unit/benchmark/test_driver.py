@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.benchmark.conftest import QUICK, drive, finish, finish_with_page, keys, prepared
+from tests.unit.benchmark.conftest import QUICK, Told, drive, finish, finish_with_page, keys, prepared
 
 from falsewitness.benchmark import Prepared, survey
 from falsewitness.benchmark._page_of_run import page_of
@@ -61,6 +61,12 @@ def test_a_failure_stops_only_what_stands_on_it_and_keeps_its_reason(tiny: Prepa
     assert reasons == {"its clean model failed: the task failed"}
     assert found.counts == {"done": 2, "failed": 2}
     assert states[other] == "done"
+
+
+def test_no_worker_is_started_for_what_stands_on_a_failure(tiny: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(tiny, {key: ["failed"] for key in keys(tiny, "clean")})
+    monkeypatch.setattr(Told, "open", lambda _: pytest.fail("there is nothing to do"))
+    assert drive(tiny).states().count("failed") == 2
 
 
 @pytest.mark.parametrize("deed", ["failed", "diverged", "raised"])
@@ -143,6 +149,39 @@ def test_what_stands_on_damaged_weights_is_tried_again_with_them(tiny: Prepared)
     assert drive(tiny, {attack: ["failed"]}).pool.begun == [attack]
     assert drive(tiny, retry_failed=True).pool.begun == [clean, attack]
     assert not folder.marker("train").exists()
+
+
+def test_a_model_that_nothing_vouches_for_is_made_anew_where_others_are_to_stand_on_it(tiny: Prepared) -> None:
+    drive(tiny)
+    clean, attack = keys(tiny, "clean")[0], keys(tiny, "attack")[0]
+    tiny.agenda.tasks[clean].folder.marker("train").remove()
+    assert drive(tiny).pool.begun == [], "nothing stands on it any more"
+    tiny.agenda.tasks[attack].folder.marker("evaluate").remove()
+    driven = drive(tiny)
+    assert driven.pool.begun == [clean, attack]
+    assert set(driven.states()) == {"done"}
+
+
+@pytest.mark.parametrize("damage", ["marker", "weights"])
+def test_damaged_models_are_not_sent_to_other_machines(
+    tiny: Prepared, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(Told, "shares_disk", False)
+    drive(tiny)
+    clean, attacks = keys(tiny, "clean")[0], keys(tiny, "attack")
+    folder = tiny.agenda.tasks[clean].folder
+    folder.model.write_bytes(b"weights")
+    folder.marker("train").write(tiny.agenda.tasks[clean].train_digest, [folder.model])
+    file = folder.marker("train").path if damage == "marker" else folder.model
+    file.write_bytes(b"damaged")
+    for attack in attacks:
+        tiny.agenda.tasks[attack].folder.marker("evaluate").remove()
+    driven = drive(tiny)
+    on_it = [attack for attack in attacks if clean in tiny.agenda.tasks[attack].needs]
+    assert sorted(driven.pool.begun) == sorted(set(attacks) - set(on_it))
+    told = {key: found.reason for key, found in driven.statuses.items() if found.state == "failed"}
+    assert sorted(told) == sorted(on_it)
+    assert all(reason.startswith(f"'{file}' ") for reason in told.values())
 
 
 def test_a_damaged_result_below_finished_cells_is_told(tiny: Prepared) -> None:

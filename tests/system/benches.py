@@ -66,6 +66,10 @@ class Store:
         """The run folder of a model: a role that is shared, or the beginning of an attack's name."""
         return next(path for path in sorted(self.runs.glob(f"{role}-*")) if f"\nseed: {seed}\n" in _spec(path))
 
+    def of_seed(self, seed: int) -> list[Path]:
+        """The run folders of all models of a seed."""
+        return [folder for folder in folders_of(self.runs) if f"\nseed: {seed}\n" in _spec(folder)]
+
     def copied(self, folder: Path, *without: Path) -> "Store":
         """The same in another folder, but for some run folders."""
         names = shutil.ignore_patterns(*(path.name for path in without))
@@ -95,7 +99,7 @@ def assert_same_bench(store: Store, undisturbed: Store) -> None:
     assert_same_runs(store.runs, undisturbed.runs)
     assert all((folder / "report.html").is_file() for folder in folders_of(store.runs) if folder.name[:6] == "digits")
     bench = only(store.runs / "bench", "*")
-    assert {file.name for file in bench.iterdir()} == {"index.html", "drivers"}
+    assert {file.name for file in bench.iterdir()} == {"index.html", "drivers", ".lock"}
     assert list((bench / "drivers").iterdir()) == []
 
 

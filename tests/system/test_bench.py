@@ -10,7 +10,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import Tried
-from tests.system.benches import BENCH, CELLS, FILE, MODELS, Store, WorkedOff, assert_same_bench, benchmark, driver
+from tests.system.benches import (
+    BENCH,
+    CELLS,
+    FILE,
+    MODELS,
+    Store,
+    WorkedOff,
+    assert_nobody_left,
+    assert_same_bench,
+    benchmark,
+    driver,
+)
 from tests.system.conftest import Begin, Command, until, without_times
 from tests.system.runs import folders_of, vouched_for
 from tests.system.test_terminal_output import CONTROL, on_a_terminal
@@ -138,7 +149,7 @@ def test_a_watcher_sees_what_runs_and_leaves_when_nobody_works_any_more(
     assert (answer.code, answer.err) == (0, "")
     assert re.fullmatch(
         "small: 4 cells: 3 done, 1 running\n"
-        rf"  running: {attack.name} for 16 min 40 s of about \d+\.\d s, try 2\n"
+        rf"  running: {attack.name} for 1[67] min \d\d s of about \d+\.\d s, try 2\n"
         r"time left: about 0\.0 s of one worker\n"
         "small: 4 cells: 3 done, 1 waiting\n"
         r"time left: about \d+\.\d s of one worker\n",
@@ -214,7 +225,7 @@ def test_only_the_formats_asked_for_are_written_beside_the_page(
     assert (answer.code, answer.err) == (0, "")
     assert said(answer.out) == "runs/bench/small/cells.csv\nruns/bench/small/leaderboard.tex\n"
     written = {path.name for path in (store.runs / "bench" / "small").iterdir()}
-    assert written == {"index.html", "drivers", "cells.csv", "leaderboard.tex"}
+    assert written == {"index.html", "drivers", ".lock", "cells.csv", "leaderboard.tex"}
     with (store.runs / "bench" / "small" / "cells.csv").open(newline="", encoding="utf-8") as file:
         assert [line["state"] for line in csv.DictReader(file)] == ["waiting", "done", "done", "done"]
 
@@ -336,10 +347,20 @@ def test_a_terminal_shows_a_bar_of_the_models_and_keeps_the_end(worked_off: Work
 
 
 @pytest.mark.slow
-def test_jobs_of_a_batch_system_come_to_the_same_bits(begin: Begin, worked_off: WorkedOff, tmp_path: Path) -> None:
+def test_jobs_of_a_batch_system_outlive_their_driver_and_do_nothing_twice_and_come_to_the_same_bits(
+    begin: Begin, worked_off: WorkedOff, tmp_path: Path, tried: Tried
+) -> None:
     benchmark(tmp_path)
     store = Store(tmp_path)
-    executor = "{kind: slurm, cluster: local, workers: 2, cpus: 1}"
-    answer = driver(begin, store, "--executor", executor).end(limit=600)
+    words = ("--executor", "{kind: slurm, cluster: local, workers: 2, cpus: 1}")
+    killed = driver(begin, store, *words)
+    until(lambda: any(store.runs.glob("control-*/.lock")), killed.process, 180)
+    killed.process.kill()
+    finished = vouched_for(store.runs)
+    answer = driver(begin, store, *words).end(limit=600)
     assert (answer.code, answer.err) == (0, "")
+    assert finished.items() <= vouched_for(store.runs).items()
+    assert_nobody_left(killed.mark)
     assert_same_bench(store, worked_off)
+    tried("kills", "driver of a batch system")
+    tried("faults", "SIGKILL")

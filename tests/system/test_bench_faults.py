@@ -322,6 +322,15 @@ def test_a_driver_that_cannot_write_says_so_in_a_line_and_loses_nothing(
     tried("faults", "failed writes")
 
 
+def test_what_a_killed_driver_had_begun_to_write_of_the_page_is_removed(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    store = worked_off.copied(tmp_path)
+    (store.runs / "bench" / "small" / ".index.html.7.partial").write_text("<html>", encoding="utf-8")
+    assert ask(*BENCH).code == 0
+    assert_same_bench(store, worked_off)
+
+
 def test_a_model_that_diverges_says_why_and_is_not_tried_again_before_it_is_asked_for(
     ask: Command, tmp_path: Path, tried: Tried
 ) -> None:
@@ -407,6 +416,20 @@ def test_damaged_run_folders_are_named_and_never_used_and_made_anew_when_asked(
     tried("faults", "damaged files", 4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["clean", "control"])
+def test_a_model_that_nothing_vouches_for_is_made_anew_where_others_are_to_stand_on_it(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried, role: str
+) -> None:
+    store = worked_off.copied(tmp_path, worked_off.of("digits-badnets"), worked_off.of("digits-full"))
+    (store.runs / worked_off.of(role).name / ".train-done.json").unlink()
+    answer = ask(*BENCH)
+    assert (answer.code, answer.err) == (0, "")
+    assert "benchmark small: 10 models, 3 to do\n" in answer.out
+    assert_same_bench(store, worked_off)
+    tried("faults", "damaged files")
+
+
 @pytest.mark.parametrize("role", ["clean", "control"])
 def test_a_damaged_result_below_finished_cells_is_named(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried, role: str
@@ -425,12 +448,13 @@ def test_a_damaged_result_below_finished_cells_is_named(
 def test_two_drivers_on_one_store_share_the_work_and_do_nothing_twice(
     begin: Begin, worked_off: WorkedOff, tmp_path: Path, tried: Tried
 ) -> None:
-    attacks = [worked_off.of(name, seed) for name in ("digits-badnets", "digits-full") for seed in (0, 1)]
-    store = worked_off.copied(tmp_path, *attacks)
+    gone = worked_off.of_seed(1)
+    store = worked_off.copied(tmp_path, *gone)
     drivings = [driver(begin, store) for _ in range(2)]
     answers = [driving.end() for driving in drivings]
     assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
-    assert begun_by(answers) == dict.fromkeys((attack.name for attack in attacks), 1)
+    assert all("small: 4 cells: 4 done\n" in answer.out for answer in answers), "nobody leaves before the end"
+    assert begun_by(answers) == dict.fromkeys((folder.name for folder in gone), 1)
     assert_same_bench(store, worked_off)
     tried("faults", "two at once")
 
@@ -438,6 +462,21 @@ def test_two_drivers_on_one_store_share_the_work_and_do_nothing_twice(
 def begun_by(answers: Sequence[Answer]) -> Counter[str]:
     """How often each model was done in all, not counting where a driver hears that another has done it."""
     return Counter(re.findall(r"^(\S+): done in ", "".join(answer.out for answer in answers), re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_a_driver_with_machines_of_its_own_and_one_with_processes_here_share_the_work(
+    begin: Begin, worked_off: WorkedOff, tmp_path: Path, tried: Tried
+) -> None:
+    benchmark(tmp_path)
+    store = Store(tmp_path)
+    drivings = [driver(begin, store), driver(begin, store, "--executor", "{kind: ray, cpus: 1, workers: 1}")]
+    answers = [driving.end(limit=600) for driving in drivings]
+    assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
+    assert all("small: 4 cells: 4 done\n" in answer.out for answer in answers), "nobody leaves before the end"
+    assert begun_by(answers) == dict.fromkeys((folder.name for folder in folders_of(worked_off.runs)), 1)
+    assert_same_bench(store, worked_off)
+    tried("faults", "two at once")
 
 
 @pytest.mark.slow
@@ -451,6 +490,7 @@ def test_of_three_drivers_that_begin_at_once_one_may_be_killed_and_the_others_do
     assert (answer.code, answer.err) == (-signal.SIGKILL, "")
     answers = [driving.end() for driving in others]
     assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
+    assert all("small: 4 cells: 4 done\n" in answer.out for answer in answers), "nobody leaves before the end"
     begun = begun_by([answer, *answers])
     assert set(begun.values()) == {1}
     assert_same_bench(store, worked_off)

@@ -151,14 +151,15 @@ class Driver:
                     self._settle(end, pool, shares_disk=shares_disk)
             elif elsewhere:
                 time.sleep(_PATIENCE_WITH_OTHERS_SECONDS)
-            else:
+            elif self._is_spent() or next(self._ready(), None) is None:  # others' ends may have made more ready
                 return
 
     def _all_open(self) -> dict[str, Task]:
         """Return what can be done, and first what it stands on where that has to be done again."""
         tasks = self._agenda.tasks
         found = {key for key, task in tasks.items() if self._can_come_to(task)}
-        for key in {need for key in found for need in tasks[key].needs if self._statuses[need].state == "done"}:
+        below = {need for key in found for need in tasks[key].needs if self._statuses[need].state == "done"}
+        for key in below:
             if lacks_its_model(tasks[key]):
                 self._statuses[key] = Status("waiting")
                 found.add(key)
@@ -206,7 +207,7 @@ class Driver:
                 continue
             # Another driver may have come to its end since this one looked.
             found = status_of(task)
-            if not (_is_open(task, found) or lacks_its_model(task)):
+            if not (_is_open(task, found) or (found.state == "done" and lacks_its_model(task))):
                 claim.close()
                 self._note(task, found, 0.0)
                 continue

@@ -57,9 +57,9 @@ def lacks_its_page(task: Task) -> bool:
 
 
 def lacks_its_model(task: Task) -> bool:
-    """Tell whether nothing vouches for the weights of a finished model: what stands on it would train it anew."""
+    """Tell whether nothing vouches for the weights of a shared model: what stands on it would train it anew."""
     try:
-        return not task.folder.marker("train").is_for(task.train_digest)
+        return task.role != "attack" and not task.folder.marker("train").is_for(task.train_digest)
     except InputError:
         return False  # whoever uses it tells of the damage
 

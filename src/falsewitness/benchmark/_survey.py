@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from falsewitness.benchmark._status import Status, status_of
 from falsewitness.benchmark._tasks import Agenda, Task, agenda
 from falsewitness.core import InputError
 from falsewitness.data import Dataset
-from falsewitness.experiment import Spec
+from falsewitness.experiment import RunFolder, Spec
 from falsewitness.report import CellState
 
 _FAILED = ("failed", "diverged")
@@ -53,10 +54,16 @@ class Prepared:
         """Where its drivers announce themselves."""
         return self.folder / "drivers"
 
-    @property
-    def page(self) -> Path:
-        """Its page."""
-        return self.folder / "index.html"
+    def locked(self, notice: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold its folder to write there, and remove what a killed process had begun to write.
+
+        Args:
+            notice: Told if another process holds it and this one has to wait.
+
+        Raises:
+            RunFailedError: If the folder cannot be made.
+        """
+        return RunFolder(self.folder).locked(notice)
 
 
 def prepare(

@@ -2,6 +2,7 @@
 
 import gc
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,7 +108,8 @@ def run(
         driver.drive(chosen)
     found = survey(prepared, driver.statuses)
     show_standing(found)
-    (page,) = export(found, ["html"], prepared.folder)
+    with prepared.locked(say):
+        (page,) = export(found, ["html"], prepared.folder)
     say(f"\npage: {page}")
     if found.has_failures:
         raise typer.Exit(1)
@@ -173,8 +175,9 @@ def export_tables(
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
     expect_done(found)
-    for path in export(found, formats or FORMATS, into or prepared.folder):
-        say(str(path))
+    with prepared.locked(say) if into is None else nullcontext():
+        for path in export(found, formats or FORMATS, into or prepared.folder):
+            say(str(path))
 
 
 add_command(app, run)

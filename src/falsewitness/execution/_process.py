@@ -16,6 +16,9 @@ from falsewitness.execution._reply import Reply, raised, unpacked
 from falsewitness.execution._serve import READY, serve
 
 _FRESH = get_context("spawn")
+_STARTS_WITHIN = 300.0
+"""How many seconds a process may take until it can take a call: Python may come over a slow network."""
+
 _LAST_BREATH = 1.0
 """How many seconds may pass between a process closing its pipe and its end."""
 
@@ -58,8 +61,10 @@ class WorkerProcess:
 
     @property
     def deadline(self) -> float:
-        """When its call is over its limit, which does not count the start of the process."""
-        return self._began + self.call.limit if self.call and self._is_ready else inf
+        """When its call is over its limit, which does not count the start of the process; that has its own."""
+        if self.call is None:
+            return inf
+        return self._began + (self.call.limit if self._is_ready else _STARTS_WITHIN)
 
     def take(self, call: Call) -> Ended | None:
         """Run a call; one that cannot be sent has ended at once."""
@@ -86,11 +91,13 @@ class WorkerProcess:
         return self._answered(call, unpacked(content))
 
     def overdue(self) -> Ended | None:
-        """Kill the process if its call is over its limit; returns how the call ended, if it did."""
+        """Kill the process if its call is over its limit, or its start; returns how the call ended, if it did."""
         call = self.call
         if call is None or time.monotonic() < self.deadline:
             return None
         self.kill()
+        if not self._is_ready:
+            return self._killed(call, "lost", f"{self._name} did not start within {_STARTS_WITHIN:g} s")
         return self._killed(call, "timed out", call.over_limit)
 
     def kill(self) -> None:

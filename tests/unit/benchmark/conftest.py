@@ -249,14 +249,16 @@ def drive(
     retries: int = 1,
     hours: float | None = None,
     room: int = 2,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Driven:
-    """Work a benchmark off with obedient workers."""
+    """Work a benchmark off with obedient workers; something may happen after the driver has looked how it stands."""
     script = {key: list(told) for key, told in (deeds or {}).items()}
     pool, heard = Obedient(benchmark.agenda.tasks, script, room), Heard()
     terms = Terms(benchmark.out, "cpu", Limits(retries=retries), Budget(hours=hours), retry_failed)
     Told.pools.append(pool)
     with announced(benchmark.drivers) as announcement:
         driver = Driver(benchmark.agenda, terms, heard, announcement)
+        meanwhile()
         driver.drive(Told())
     return Driven(driver.statuses, pool, heard)
 

@@ -46,7 +46,7 @@ def test_what_cannot_be_read_of_a_living_driver_says_nothing(tmp_path: Path, tex
 def test_a_driver_whose_lock_is_taken_away_as_it_begins_makes_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = []
+    taken: list[Path] = []
 
     def held_and_taken_away(lock: Path) -> object:
         held = hold_if_free(lock)

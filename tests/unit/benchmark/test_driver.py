@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.unit.benchmark.conftest import QUICK, Told, drive, finish, finish_with_page, keys, prepared
 
-from falsewitness.benchmark import Prepared, survey
+from falsewitness.benchmark import Prepared, Status, survey
 from falsewitness.benchmark._page_of_run import page_of
+from falsewitness.benchmark._status import record_failure
 from falsewitness.core import InputError
 from falsewitness.core.files import hold_if_free
 
@@ -126,6 +127,32 @@ def test_what_another_driver_does_is_waited_for_and_not_done_twice(
     assert set(driven.states()) == {"done"}
 
 
+def test_what_becomes_ready_by_the_end_of_anothers_work_is_done_too(tiny: Prepared) -> None:
+    clean = keys(tiny, "clean")
+
+    def another_driver_ends() -> None:
+        for key in clean:
+            finish_with_page(tiny.agenda.tasks[key])
+
+    driven = drive(tiny, meanwhile=another_driver_ends)
+    assert sorted(driven.pool.begun) == sorted(set(tiny.agenda.tasks) - set(clean))
+    assert set(driven.states()) == {"done"}
+
+
+def test_what_has_failed_in_anothers_hands_is_not_tried_again(tiny: Prepared) -> None:
+    clean, other = keys(tiny, "clean")
+    task = tiny.agenda.tasks[clean]
+
+    def another_driver_fails() -> None:
+        task.folder.path.mkdir(parents=True)
+        record_failure(task, Status("failed", "it was so"))
+
+    driven = drive(tiny, meanwhile=another_driver_fails)
+    assert clean not in driven.pool.begun
+    assert driven.statuses[clean] == Status("failed", "it was so")
+    assert driven.statuses[other].state == "done"
+
+
 def test_a_result_that_was_changed_is_told_and_made_again_when_asked(tiny: Prepared) -> None:
     drive(tiny)
     key = keys(tiny, "attack")[0]
@@ -148,7 +175,7 @@ def test_what_stands_on_damaged_weights_is_tried_again_with_them(tiny: Prepared)
     tiny.agenda.tasks[attack].folder.marker("evaluate").remove()
     assert drive(tiny, {attack: ["failed"]}).pool.begun == [attack]
     assert drive(tiny, retry_failed=True).pool.begun == [clean, attack]
-    assert not folder.marker("train").exists()
+    assert folder.marker("train").files() == (), "what was damaged is no longer vouched for"
 
 
 def test_a_model_that_nothing_vouches_for_is_made_anew_where_others_are_to_stand_on_it(tiny: Prepared) -> None:

@@ -1,5 +1,6 @@
 """Processes of this machine: what else may become of them and of the process that starts them."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -52,6 +53,20 @@ def test_a_process_that_is_killed_while_it_answers_loses_only_that(pool: Pool) -
     ended = all_ended(pool)
     assert {key: one.status for key, one in ended.items()} == {"large": "lost", "other": "done"}
     assert ended["large"].fault == f"process {process} was killed by SIGKILL"
+
+
+def test_a_process_that_does_not_start_loses_its_call_and_is_replaced(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("falsewitness.execution._process._STARTS_WITHIN", 0.5)
+    pool.submit("call", abs, -1)
+    (process,) = multiprocessing.active_children()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    ended = all_ended(pool)["call"]
+    assert (ended.status, ended.fault) == ("lost", f"process {process.pid} did not start within 0.5 s")
+    monkeypatch.undo()
+    assert value_of(pool, abs, -1) == 1
 
 
 def test_a_call_that_leaves_the_process_is_lost(pool: Pool) -> None:

@@ -140,7 +140,16 @@ def _expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> No
         faults.append(Fault("axes", f"expected at most {MOST_CELLS} cells, got {number}"))
     if faults:
         raise SpecError(faults, where)
-    varied = [field for name, points in benchmark.axes.items() for field in _fields(name, points)]
+    fields = {name: _fields(name, points) for name, points in benchmark.axes.items()}
+    for one, other in itertools.combinations(fields, 2):
+        faults += [
+            Fault(f"axes.{other}", f"sets '{field}', which the axis '{one}' sets, too; vary a field on one axis only")
+            for field in fields[other]
+            if any(_overlap(field, earlier) for earlier in fields[one])
+        ]
+    if faults:
+        raise SpecError(faults, where)
+    varied = [field for of_axis in fields.values() for field in of_axis]
     paths = [
         path for path in (change.partition("=")[0] for change in changes) if any(_overlap(path, f) for f in varied)
     ]

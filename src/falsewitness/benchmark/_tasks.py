@@ -85,11 +85,15 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
             keys.append(key)
         last = tasks[keys[-1]]
         earlier = first.setdefault(last.key, cell)
-        if earlier is not cell and work.eval_digest(last.role) != last.eval_digest:
-            raise InputError(
-                f"the cells {_named(matrix, earlier)} and {_named(matrix, cell)} train the same model and measure it "
-                "in two ways; expected one cell with all auditors and metrics, under 'common'"
-            )
+        if earlier is not cell:
+            pair = f"the cells {_named(matrix, earlier)} and {_named(matrix, cell)}"
+            if work.eval_digest(last.role) != last.eval_digest:
+                raise InputError(
+                    f"{pair} train the same model and measure it in two ways; expected one cell with all auditors and "
+                    "metrics, under 'common'"
+                )
+            # Counted twice, one model would pass for several seeds.
+            raise InputError(f"{pair} are the same model; expected every cell to differ: change or remove one of them")
         of_cells[place] = last.key
     return Agenda(tasks, of_cells, datasets)
 

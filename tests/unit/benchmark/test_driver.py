@@ -249,6 +249,12 @@ def test_a_further_auditor_measures_anew_and_trains_nothing(tmp_path: Path) -> N
     assert sorted(again) == sorted(keys(before, "attack"))
 
 
+def test_one_model_that_would_count_as_several_seeds_is_refused(tmp_path: Path) -> None:
+    axes = {"split": {"a": {"seed": 0}, "b": {"seed": 0}}}
+    with pytest.raises(InputError, match=r"\(split a\) and \(split b\) are the same model"):
+        prepared(tmp_path, axes=axes)
+
+
 def test_two_ways_to_measure_one_model_are_refused(tmp_path: Path) -> None:
     axes = {"auditors": {"one": [{"kind": "gradcam"}], "other": [{"kind": "gradient"}]}}
     with pytest.raises(InputError, match="train the same model and measure it in two ways"):

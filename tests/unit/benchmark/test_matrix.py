@@ -132,6 +132,8 @@ def test_what_does_not_fit_the_data_is_a_fault_of_its_cell() -> None:
         ({"axes": {"schedule": {"a": {"epochz": 1}}}}, "expected a mapping of fields"),
         ({"axes": {"recipe": ["digits/badnets"]}}, "takes its place; remove one of them"),
         ({"base": None, "axes": {"recipe": [3]}}, "expected the name of a recipe or a file, got 3"),
+        ({"axes": {"attack.poison.rate": [0.1], "attack.poison": [{"rate": 0.3}]}}, "vary a field on one axis only"),
+        ({"axes": {"seed": [0], "split": {"a": {"seed": 1}}}}, "sets 'seed', which the axis 'seed' sets, too"),
         ({"exclude": [{"where": {"sed": 1}, "reason": "x"}]}, "there is no axis 'sed'; did you mean 'seed'?"),
         ({"exclude": [{"where": {"seed": 7}, "reason": "x"}]}, "there is no value '7'"),
     ],

@@ -13,6 +13,7 @@ import torch
 
 from falsewitness import __version__
 from falsewitness.core import InputError
+from falsewitness.training import give_back_freed_memory
 
 _STATUS, _PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -55,6 +56,7 @@ def forget_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    give_back_freed_memory()  # what an earlier training keeps is not this one's
     with suppress(OSError):
         _PEAK_RESET.write_text("5", encoding="ascii")  # see proc_pid_clear_refs(5)
 

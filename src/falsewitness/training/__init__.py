@@ -4,6 +4,7 @@ from falsewitness.training._augmentation import Augmentation
 from falsewitness.training._batches import Batches, steps_per_pass
 from falsewitness.training._checkpoint import Checkpoint
 from falsewitness.training._loop import Journal, Outcome, Progress, train
+from falsewitness.training._memory import give_back_freed_memory
 from falsewitness.training._precision import Precision, autocast, resolve_precision
 from falsewitness.training._references import CleanReferences, clean_references
 from falsewitness.training._settings import Training
@@ -20,6 +21,7 @@ __all__ = [
     "Training",
     "autocast",
     "clean_references",
+    "give_back_freed_memory",
     "resolve_precision",
     "steps_per_pass",
     "train",

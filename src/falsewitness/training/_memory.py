@@ -25,3 +25,10 @@ def keep_freed_memory() -> bool:
     if adjust is None or not any(adjust(_MMAP_THRESHOLD, size) for size in _LARGEST_TENSORS):
         return False  # either setting ends glibc's own adjusting of both: the second alone would be worse than nothing
     return bool(adjust(_TRIM_THRESHOLD, _NEVER))
+
+
+def give_back_freed_memory() -> None:
+    """Give the system back what this process keeps of memory that it has freed, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

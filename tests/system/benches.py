@@ -29,6 +29,7 @@ SHRUNK = {
     "clean_training": {"epochs": 4},
     "attack_training": {"epochs": 4},
     "auditors": [{"kind": "gradcam"}],
+    "metrics": [{"kind": kind} for kind in ("clean_accuracy", "attack_success_rate", "disguise", "trigger_attention")],
     "evaluation": {"map_samples": 20, "detector_samples": 20, "gallery_images": 2},
 }
 """What makes a cell on digits take less than a second."""
@@ -175,7 +176,7 @@ def _opened(process: int) -> list[Path]:
 STAGES = ("start-up", "workers start", "clean model", "control", "attack", "page", "end")
 """Of a driver, in their order."""
 
-_FURTHER_SECONDS = {"start-up": 2.0, "workers start": 2.0, "clean model": 0.6, "control": 0.4, "attack": 1.0}
+_FURTHER_SECONDS = {"start-up": 1.5, "workers start": 1.5, "clean model": 0.6, "control": 0.4, "attack": 1.0}
 """How far into a stage a moment is chosen at most; the others are short."""
 
 

@@ -285,7 +285,7 @@ def test_data_that_cannot_be_had_offline_is_told_within_seconds(command: Command
 def test_an_out_folder_that_cannot_be_made_is_told_in_one_line(ask: Command, tmp_path: Path, where: str) -> None:
     put(tmp_path, "taken", "a file in the way")
     answer = ask("run", "digits/clean", "--out", where)
-    assert answer.code == 1
-    assert "choose another folder with --out" in answer.fault
+    assert answer.code == 2
+    assert answer.fault == f"'{where}' cannot be a folder, 'taken' is a file; choose another folder"
     assert len(answer.fault.splitlines()) == 1
     assert (tmp_path / "taken").read_text() == "a file in the way"

@@ -38,6 +38,7 @@ from tests.system.conftest import Answer, Begin, Command, end_of, environment, u
 from tests.system.damage import cut, edited, emptied
 from tests.system.limits import files_of_at_most
 from tests.system.runs import folders_of, vouched_for, written_by
+from tests.system.stages import listens
 
 TOLD = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -80,8 +81,7 @@ def assert_ended_by(number: signal.Signals, answer: Answer) -> None:
 def test_a_driver_that_is_killed_and_interrupted_in_turn_leaves_nobody_and_the_same_command_goes_on_to_the_same_bits(
     begin: Begin, ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried
 ) -> None:
-    benchmark(tmp_path)
-    store = Store(tmp_path)
+    store = worked_off.copied(tmp_path, *worked_off.of_seed(1))
     ends = (("workers start", signal.SIGKILL), ("clean model", signal.SIGINT), ("attack", signal.SIGKILL))
     end_in_turn(begin, store, ends, tried)
     finished = vouched_for(store.runs)
@@ -174,7 +174,8 @@ def test_drivers_and_workers_that_are_killed_at_random_lose_nothing_and_come_to_
     tried("faults", "SIGKILL", kills)
 
 
-@pytest.mark.parametrize("retries", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("retries", [0, 2])
 def test_a_model_whose_worker_dies_too_often_has_failed_alone_until_it_is_tried_again(
     ask: Command,
     worked_off: WorkedOff,
@@ -275,16 +276,37 @@ def test_a_model_that_hangs_is_killed_after_its_limit_and_disturbs_no_other(
     tried("faults", "hangs", 2)
 
 
+def assert_cannot_be_written(answer: Answer, attack: Path, file: str) -> None:
+    """Assert that it is told of a file of a model, and then of the page."""
+    told = "cannot be written: File too large; make room or choose another folder, then run again"
+    place = rf"'runs/{attack.name}/\S*{file}'"
+    assert re.search(rf"^  failed: recipe digits/badnets, seed 0: {place} {told}$", answer.out, re.MULTILINE)
+    assert (answer.code, answer.fault) == (1, f"'runs/bench/small/index.html' {told}")
+
+
+def test_a_model_that_cannot_be_written_has_failed_and_says_so(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried
+) -> None:
+    attack = worked_off.of("digits-badnets")
+    store = worked_off.copied(tmp_path, attack)
+    before = vouched_for(store.runs)
+    with files_of_at_most(100_000):
+        answer = ask(*BENCH)
+    assert_cannot_be_written(answer, attack, "checkpoint.safetensors")
+    assert before == vouched_for(store.runs)
+    tried("faults", "failed writes", 2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "file", "words"),
     [
         (100_000, "checkpoint.safetensors", ["--retry-failed"]),
-        pytest.param(20_000, "maps.npz", ["--retry-failed"], marks=pytest.mark.slow),
-        # Its figures are complete.
-        pytest.param(150_000, "report.html", [], marks=pytest.mark.slow),
+        (20_000, "maps.npz", ["--retry-failed"]),
+        (150_000, "report.html", []),  # its figures are complete
     ],
 )
-def test_a_model_that_cannot_be_written_has_failed_and_says_so_and_ends_with_the_same_bits_where_there_is_room(
+def test_a_model_that_could_not_be_written_ends_with_the_same_bits_where_there_is_room(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried, size: int, file: str, words: list[str]
 ) -> None:
     attack = worked_off.of("digits-badnets")
@@ -294,10 +316,7 @@ def test_a_model_that_cannot_be_written_has_failed_and_says_so_and_ends_with_the
     before = vouched_for(store.runs)
     with files_of_at_most(size):
         answer = ask(*BENCH)
-    told = "cannot be written: File too large; make room or choose another folder, then run again"
-    place = rf"'runs/{attack.name}/\S*{file}'"
-    assert re.search(rf"^  failed: recipe digits/badnets, seed 0: {place} {told}$", answer.out, re.MULTILINE)
-    assert (answer.code, answer.fault) == (1, f"'runs/bench/small/index.html' {told}")
+    assert_cannot_be_written(answer, attack, file)
     assert before.items() <= vouched_for(store.runs).items()
     mended = ask(*BENCH, *words)
     assert (mended.code, mended.err) == (0, "")
@@ -385,35 +404,54 @@ def in_run_folders(before: Versions, after: Versions) -> set[str]:
 def test_damaged_run_folders_are_named_and_never_used_and_made_anew_when_asked(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried
 ) -> None:
-    gone, truncated, unmarked = (
-        worked_off.of("digits-badnets"),
-        worked_off.of("digits-badnets", 1),
-        worked_off.of("digits-full", 1),
-    )
-    clean, control = worked_off.of("clean"), worked_off.of("control", 1)
-    store = worked_off.copied(tmp_path, gone)
+    truncated, unmarked = worked_off.of("digits-badnets", 1), worked_off.of("digits-full", 1)
+    control = worked_off.of("control")
+    store = worked_off.copied(tmp_path)
     cut(store.runs / control.name / "result.json")
     cut(store.runs / truncated.name / "result.json")
     emptied(store.runs / unmarked.name / ".evaluate-done.json")
+    before = written_by(store.runs)
+    answer = ask(*BENCH)
+    assert (answer.code, answer.err) == (1, "")
+    assert "small: 4 cells: 2 done, 2 failed" in answer.out
+    for what, told in (
+        ("recipe digits/badnets, seed 1", f"'runs/{truncated.name}/result.json' was changed since the run wrote it; "),
+        ("recipe digits/full-disguise, seed 1", f"'runs/{unmarked.name}/.evaluate-done.json' is damaged; "),
+        (control.name, f"'runs/{control.name}/result.json' was changed since the run wrote it; "),
+    ):
+        assert f"  failed: {what}: {told}" in answer.out
+    assert in_run_folders(before, written_by(store.runs)) == set()
+    mended = ask(*BENCH, "--retry-failed")
+    assert (mended.code, mended.err) == (0, "")
+    assert_same_bench(store, worked_off)
+    assert weights_in(in_run_folders(before, written_by(store.runs))) == set(), "nothing is trained again"
+    tried("faults", "damaged files", 3)
+
+
+def weights_in(names: set[str]) -> set[str]:
+    return {name for name in names if name.endswith("/model.safetensors")}
+
+
+@pytest.mark.slow
+def test_damaged_weights_are_named_by_what_stands_on_them_and_trained_anew_when_asked(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried
+) -> None:
+    gone, clean = worked_off.of("digits-badnets"), worked_off.of("clean")
+    store = worked_off.copied(tmp_path, gone)
     edited(store.runs / clean.name / "model.safetensors")
     before = written_by(store.runs)
     answer = ask(*BENCH)
     assert (answer.code, answer.err) == (1, "")
-    assert "small: 4 cells: 1 done, 3 failed" in answer.out
-    for cell, told in (
-        ("badnets, seed 0", f"'runs/{clean.name}/model.safetensors' was changed since the run wrote it; "),
-        ("badnets, seed 1", f"'runs/{truncated.name}/result.json' was changed since the run wrote it; "),
-        ("full-disguise, seed 1", f"'runs/{unmarked.name}/.evaluate-done.json' is damaged; "),
-    ):
-        assert f"  failed: recipe digits/{cell}: {told}" in answer.out
-    assert f"  failed: {control.name}: 'runs/{control.name}/result.json' was changed since " in answer.out
+    assert "small: 4 cells: 3 done, 1 failed" in answer.out
+    told = f"'runs/{clean.name}/model.safetensors' was changed since the run wrote it; "
+    assert f"  failed: recipe digits/badnets, seed 0: {told}" in answer.out
     assert in_run_folders(before, written_by(store.runs)) == {f"{gone.name}/failure.json"}
     mended = ask(*BENCH, "--retry-failed")
     assert (mended.code, mended.err) == (0, "")
     assert_same_bench(store, worked_off)
-    trained = {name for name in in_run_folders(before, written_by(store.runs)) if name.endswith("model.safetensors")}
+    trained = weights_in(in_run_folders(before, written_by(store.runs)))
     assert trained == {f"{gone.name}/model.safetensors", f"{clean.name}/model.safetensors"}
-    tried("faults", "damaged files", 4)
+    tried("faults", "damaged files")
 
 
 @pytest.mark.slow
@@ -446,12 +484,13 @@ def test_a_damaged_result_below_finished_cells_is_named(
 
 
 def test_two_drivers_on_one_store_share_the_work_and_do_nothing_twice(
-    begin: Begin, worked_off: WorkedOff, tmp_path: Path, tried: Tried
+    begin: Begin, ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried
 ) -> None:
-    gone = worked_off.of_seed(1)
+    gone = [folder for folder in worked_off.of_seed(1) if not folder.name.startswith("digits-full")]
     store = worked_off.copied(tmp_path, *gone)
-    drivings = [driver(begin, store) for _ in range(2)]
-    answers = [driving.end() for driving in drivings]
+    other = driver(begin, store)
+    until(lambda: listens(other.process.pid), other.process)
+    answers = [ask(*BENCH), other.end()]
     assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
     assert all("small: 4 cells: 4 done\n" in answer.out for answer in answers), "nobody leaves before the end"
     assert begun_by(answers) == dict.fromkeys((folder.name for folder in gone), 1)
@@ -502,7 +541,7 @@ def test_of_three_drivers_that_begin_at_once_one_may_be_killed_and_the_others_do
 def test_on_ray_all_cells_are_done_with_the_same_bits_and_no_path_of_the_workers_machine_is_left(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = [worked_off.of(name) for name in ("clean", "control", "digits-badnets")]
+    gone = [worked_off.of(name) for name in ("clean", "digits-badnets")]
     store = worked_off.copied(tmp_path, *gone)
     mark = mark_own(monkeypatch, store)
     answer = ask(*BENCH, "--executor", "{kind: ray, cpus: 1, workers: 2}")

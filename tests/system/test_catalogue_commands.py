@@ -168,3 +168,10 @@ def test_looking_around_is_quick(tmp_path: Path, words: str, limit: float) -> No
     line = [sys.executable, "-c", script, str(PROGRAM), *words.split()]
     spent = [float(subprocess.run(line, cwd=tmp_path, capture_output=True, check=True).stdout) for _ in range(3)]
     assert min(spent) < limit
+
+
+def test_the_file_of_a_benchmark_is_printed_and_can_be_worked_off_from_a_file(ask: Command, tmp_path: Path) -> None:
+    shown = ask("show", "digits-smoke").out
+    (tmp_path / "mine.yaml").write_text(shown, encoding="utf-8")
+    assert shown.startswith("# ")
+    assert "12 cells: 12 waiting" in ask("bench", "mine.yaml", "--dry-run").out

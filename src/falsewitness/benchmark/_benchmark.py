@@ -3,12 +3,13 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from falsewitness.core import Strict
 from falsewitness.core.faults import shown
 from falsewitness.execution import AnyExecutor
 from falsewitness.execution.local import Local
+from falsewitness.experiment import FolderName
 
 LONGEST_AXIS = 10_000
 """Values on one axis, at most."""
@@ -68,6 +69,11 @@ def label_of(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def of_kind(value: object) -> object:
+    """Return a component without fields of its own, which is named by its kind alone, as a mapping."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
 Points = Annotated[Any, AfterValidator(_labelled)]
 """The values of an axis, by label."""
 
@@ -75,7 +81,7 @@ Points = Annotated[Any, AfterValidator(_labelled)]
 class Benchmark(Strict):
     """A matrix of experiments."""
 
-    name: str
+    name: FolderName
     """What it is called: its file's name where it has none."""
 
     summary: str = ""
@@ -100,5 +106,5 @@ class Benchmark(Strict):
     limits: Limits = Limits()
     """What a single model may take."""
 
-    executor: AnyExecutor = Local()
-    """Who does the work."""
+    executor: Annotated[AnyExecutor, BeforeValidator(of_kind)] = Local()
+    """Who does the work: its kind, or with fields of its own."""

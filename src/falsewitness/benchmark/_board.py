@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from os.path import relpath
+from pathlib import Path
 
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._standings import NOTES, Figure, Figures, Row, Run, with_standings
@@ -21,10 +22,15 @@ _FIGURES = (
 )
 
 
-def board(survey: Survey) -> Board:
-    """Lay out a benchmark as it stands."""
+def board(survey: Survey, into: Path) -> Board:
+    """Lay out a benchmark as it stands.
+
+    Args:
+        survey: How it stands.
+        into: The folder that its page goes into: from there lead the links to the pages of runs.
+    """
     matrix = survey.prepared.matrix
-    rows = [row for labels, cells in _by_setting(survey).items() for row in _rows(labels, cells, survey)]
+    rows = [row for labels, cells in _by_setting(survey).items() for row in _rows(labels, cells, into)]
     columns = tuple(column for column in BOARD_COLUMNS if any(column.title in row.setting.figures for row in rows))
     for column in columns:
         rows = with_standings(rows, column)
@@ -53,8 +59,8 @@ def _by_setting(survey: Survey) -> Mapping[tuple[str, ...], Sequence[_Placed]]:
     return found
 
 
-def _rows(labels: tuple[str, ...], cells: Sequence[_Placed], survey: Survey) -> list[Row]:
-    shown = tuple(_board_cell(repetition, view, survey) for repetition, view in cells)
+def _rows(labels: tuple[str, ...], cells: Sequence[_Placed], into: Path) -> list[Row]:
+    shown = tuple(_board_cell(repetition, view, into) for repetition, view in cells)
     done = [(name, view.task) for name, view in cells if view.state == "done" and view.task is not None]
     if not done:
         return [Row(Setting(labels, "", False, "", {}, "", shown), ())]
@@ -109,9 +115,9 @@ def _figure_of(result: Result, column: Column, auditor: str) -> Figure | None:
     return None
 
 
-def _board_cell(repetition: str, view: CellView, survey: Survey) -> BoardCell:
+def _board_cell(repetition: str, view: CellView, into: Path) -> BoardCell:
     page = None if view.task is None else page_of(view.task.folder)
-    link = relpath(page, survey.prepared.folder) if page is not None and page.is_file() else None
+    link = relpath(page, into) if page is not None and page.is_file() else None
     return BoardCell(repetition, view.state, view.reason, link)
 
 

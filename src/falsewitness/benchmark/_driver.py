@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -15,19 +13,21 @@ from falsewitness.benchmark._announcement import Announcement, Running, now
 from falsewitness.benchmark._benchmark import Budget, Limits
 from falsewitness.benchmark._costs import seconds_of
 from falsewitness.benchmark._job import Order, Report, work_afar, work_here
-from falsewitness.benchmark._parcel import Parcel, land, packed_model
+from falsewitness.benchmark._luggage import Luggage
+from falsewitness.benchmark._parcel import land
 from falsewitness.benchmark._status import (
     Status,
     forget_failure,
     forget_page,
     forget_record,
+    has_damaged_numbers,
     lacks_its_model,
     lacks_its_page,
     record_failure,
     status_of,
 )
 from falsewitness.benchmark._tasks import Agenda, Task
-from falsewitness.core import FalsewitnessError, InputError, RunFailedError
+from falsewitness.core import FalsewitnessError, RunFailedError
 from falsewitness.core.files import hold_if_free
 from falsewitness.execution import Ended, Executor, Pool
 
@@ -107,12 +107,11 @@ class Driver:
         self._listener = listener
         self._announcement = announcement
         self._running: dict[str, _Work] = {}
-        self._shared: dict[Hashable, object] = {}
         self._statuses = {key: status_of(task) for key, task in agenda.tasks.items()}
         if terms.retry_failed:
             self._forget_failures()
         self._open = self._all_open()
-        self._needed = Counter(need for task in self._open.values() for need in task.needs)
+        self._luggage = Luggage(agenda, self._open.values())
         self._spent_seconds = self._spent_before()
 
     @property
@@ -171,7 +170,12 @@ class Driver:
 
     def _forget_failures(self) -> None:
         """Let failures be tried again, and what they stand on, where that is why."""
-        failed = [key for key, found in self._statuses.items() if found.state in ("failed", "diverged")]
+        failed = [
+            key
+            for key, found in self._statuses.items()
+            if found.state in ("failed", "diverged")
+            or (found.state == "done" and has_damaged_numbers(self._agenda.tasks[key]))
+        ]
         doubtful = dict.fromkeys(one for key in failed for one in (*self._agenda.tasks[key].needs, key))
         for key in doubtful:
             task = self._agenda.tasks[key]
@@ -241,32 +245,12 @@ class Driver:
             pool.submit(task.key, work_here, order, self._terms.out, limit=limit)
         else:
             try:
-                luggage = self._luggage(task, pool)
+                luggage = self._luggage.of(task, pool)
             except FalsewitnessError as error:
                 self._conclude(self._running[task.key], Status("failed", error.lines[0]), 0.0)
                 return
             pool.submit(task.key, work_afar, order, *luggage, limit=limit)
         self._listener.begun(task)
-
-    def _luggage(self, task: Task, pool: Pool) -> list[object]:
-        """Return what a worker needs that sees none of our files.
-
-        Raises:
-            InputError: If a file cannot be read, or is not as it was left.
-        """
-        files = {str(path): _content(path) for path in task.spec.files() if path.is_file()}
-        data = task.spec.data
-        dataset = self._share(pool, data, self._agenda.datasets[data].in_memory)
-        models = [self._agenda.tasks[need] for need in task.needs]
-        if task.folder.marker("train").is_for(task.train_digest):
-            models.append(task)  # it is only to be measured anew
-        parcels = [self._share(pool, one.key, partial(_packed, one)) for one in models]
-        return [files, dataset, *parcels]
-
-    def _share(self, pool: Pool, name: Hashable, make: Callable[[], object]) -> object:
-        if name not in self._shared:
-            self._shared[name] = pool.share(make())
-        return self._shared[name]
 
     def _settle(self, end: Ended, pool: Pool, *, shares_disk: bool) -> None:
         work = self._running[end.key]
@@ -310,33 +294,10 @@ class Driver:
     def _note(self, task: Task, found: Status, seconds: float) -> None:
         self._statuses[task.key] = found
         del self._open[task.key]
-        self._needed.subtract(task.needs)
-        for key in (task.key, *task.needs):
-            if self._needed[key] <= 0:
-                self._shared.pop(key, None)  # workers' machines may forget it
+        self._luggage.forget(task)
         self._listener.ended(task, found, seconds)
 
 
 def _is_open(task: Task, found: Status) -> bool:
     """Tell whether there is anything to do: figures, or the page that shows them."""
     return found.state == "waiting" or (found.state == "done" and lacks_its_page(task))
-
-
-def _packed(task: Task) -> Parcel:
-    """Pack a finished model, unless it is not as it was left.
-
-    Raises:
-        InputError: If a file is missing or was changed.
-    """
-    marker = task.folder.marker("train")
-    if not marker.is_for(task.train_digest):
-        raise InputError(f"'{task.folder.path}' has lost its model meanwhile; run again to make it anew")
-    marker.check()
-    return packed_model(task.folder)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{file}' cannot be read: {error.strerror}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from falsewitness.report import Board, Column, Result, Setting, Spread, read_res
 FORMATS = ("html", "parquet", "csv", "markdown", "latex")
 """What a benchmark can be written as."""
 
-_MARKS = {"best": "*", "not distinguishable": "="}
-_LEGEND = "Mean ± standard deviation over n seeds; * the best, = not distinguishable from it."
+_MARKS = {"best": "*", "not distinguishable": "=", "worse": "↓"}
+_LEGEND = (
+    "Mean ± standard deviation [95 % interval] over n seeds (of a single seed the interval over images); * the best, "
+    "= not distinguishable from it, ↓ worse, no mark: not compared."
+)
 
 _OWN_COLUMNS = ("state", "reason", "run", "auditor", "threat_model", "trained_against", "computed_on")
 
@@ -41,19 +46,24 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
         "markdown": lambda: _text(markdown(laid_out), into / "leaderboard.md"),
         "latex": lambda: _text(latex(laid_out), into / "leaderboard.tex"),
     }
-    laid_out = board(survey)
+    laid_out = board(survey, into)
     return [writers[name]() for name in formats]
 
 
 def cell_table(survey: Survey) -> list[dict[str, Any]]:
     """Return one line for every cell, and auditor that judged it: axes, state, every figure with its interval, costs.
 
-    A figure's column is called by its metric and quantity, as ``falsewitness describe metrics`` explains them.
+    A figure's column is called by its metric and quantity, as ``falsewitness describe metrics`` explains them; an axis
+    of numbers gives numbers, every other one its labels.
     """
     matrix = survey.prepared.matrix
+    values = [dict(zip(axis.labels, axis.numbers or axis.labels, strict=True)) for axis in matrix.axes]
     lines = []
     for cell, view in zip(matrix.cells, survey.cells, strict=True):
-        place = {_axis_column(axis.name): label for axis, label in zip(matrix.axes, cell.labels, strict=True)}
+        place = {
+            _axis_column(axis.name): of_axis[label]
+            for axis, of_axis, label in zip(matrix.axes, values, cell.labels, strict=True)
+        }
         lines += [{**place, **line} for line in _lines(view, survey)]
     names = dict.fromkeys(name for line in lines for name in line)
     return [{name: line.get(name) for name in names} for line in lines]
@@ -94,8 +104,14 @@ def markdown(laid_out: Board) -> str:
     """Return the leaderboard as a table in Markdown."""
     headings, rows = _leaderboard(laid_out)
     lines = [headings, ["---"] * len(headings), *rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"# {laid_out.name}\n\n{laid_out.summary}\n\n```\n{laid_out.command}\n```\n\n{table}\n\n{_LEGEND}\n"
+    table = "\n".join("| " + " | ".join(_without_markup(cell) for cell in line) + " |" for line in lines)
+    parts = (f"# {laid_out.name}", _without_markup(laid_out.summary), f"```\n{laid_out.command}\n```", table, _LEGEND)
+    return "\n\n".join(parts) + "\n"
+
+
+def _without_markup(text: str) -> str:
+    """Return a text that Markdown shows as it is: no label may end a cell or bring a page a script."""
+    return escape(text, quote=False).replace("|", "\\|")
 
 
 def latex(laid_out: Board) -> str:
@@ -126,12 +142,14 @@ def _leaderboard_row(setting: Setting, columns: Sequence[Column]) -> list[str]:
 
 
 def _figure(column: Column, figures: Mapping[str, Spread]) -> str:
-    """Return a figure as it stands in a paper: the mean, its deviation over seeds and their number."""
+    """Return a figure as it stands in a paper: the mean, its deviation over seeds, its interval, how many seeds."""
     figure = figures.get(column.title)
     if figure is None:
         return ""
     spread = "" if figure.deviation is None else f" ± {column.form(figure.deviation).lstrip('+')}"
-    return f"{column.form(figure.mean)}{spread} (n={figure.n}){_MARKS.get(figure.standing, '')}"
+    bare = replace(column.form, unit="")
+    interval = "" if figure.low is None or figure.high is None else f" [{bare(figure.low)}, {bare(figure.high)}]"
+    return f"{column.form(figure.mean)}{spread}{interval} (n={figure.n}){_MARKS.get(figure.standing, '')}"
 
 
 _LATEX = {
@@ -145,6 +163,10 @@ _LATEX = {
     "\u202f": r"\,",
     "<": "$<$",
     ">": "$>$",
+    "↓": r"$\downarrow$",
+    # After the end of a row, or at the start of one, a bracket would open an option.
+    "[": "{[}",
+    "]": "{]}",
 }
 
 

@@ -21,6 +21,11 @@ def benchmark_summary(name: str) -> str:
     return _first_line(_shipped(name))
 
 
+def benchmark_text(name: str) -> str:
+    """Return the file of a benchmark of the package, as it is written."""
+    return _shipped(name).read_text(encoding="utf-8")
+
+
 def find_benchmark(name: str) -> Benchmark:
     """Return a benchmark of the package, or the one in a file.
 

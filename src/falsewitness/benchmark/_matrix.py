@@ -33,11 +33,13 @@ class Axis:
     Attributes:
         name: As the benchmark has it.
         labels: Of its values, in their order.
+        numbers: Its values, where all are numbers that have no other label; empty where they are not.
         is_seed: Whether it only repeats a setting: its cells are summarised, not compared.
     """
 
     name: str
     labels: tuple[str, ...]
+    numbers: tuple[float, ...]
     is_seed: bool
 
 
@@ -72,6 +74,11 @@ class Matrix:
         """Return a cell's place on the axes that are compared."""
         return tuple(label for axis, label in zip(self.axes, cell.labels, strict=True) if not axis.is_seed)
 
+    def named(self, place: int) -> str:
+        """Return a cell's place on every axis, in words."""
+        labels = zip(self.axes, self.cells[place].labels, strict=True)
+        return ", ".join(f"{axis.name} {label}" for axis, label in labels)
+
     def repetition(self, cell: Cell) -> str:
         """Return what tells a cell from the others of its setting."""
         named = [f"{a.name} {label}" for a, label in zip(self.axes, cell.labels, strict=True) if a.is_seed]
@@ -92,15 +99,21 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
     where = f"benchmark '{benchmark.name}'"
     _expect_axes(benchmark, changes, where)
     axes = tuple(
-        Axis(name, tuple(points), all(field in _SEEDS for field in _fields(name, points)))
+        Axis(name, tuple(points), _numbers(points), all(field in _SEEDS for field in _fields(name, points)))
         for name, points in benchmark.axes.items()
     )
     excluded = [_rule(exclusion, axes, f"exclude[{place}]", where) for place, exclusion in enumerate(benchmark.exclude)]
+    started = {
+        recipe: _started(benchmark, recipe, changes)
+        for recipe in benchmark.axes.get(_RECIPE, {"": benchmark.base}).values()
+    }
+    if without_effect := list(_without_effect(benchmark, started.values())):
+        raise SpecError(without_effect, where)
     faults = _Faults(axes)
     limit = benchmark.budget.cells
     cells: list[Cell] = []
     counted = 0
-    for labels, raw in _combined(benchmark, changes):
+    for labels, raw in _combined(benchmark, started):
         spec = faults.parsed(labels, raw)
         if spec is None:
             continue
@@ -111,13 +124,28 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
                 reason = f"beyond the budget of {limit} cells"
         cells.append(Cell(labels, spec, reason))
     faults.raise_if_any(where)
+    if all(cell.excluded for cell in cells):
+        raise InputError(f"{where}: 'exclude' leaves out every cell; expected one at least that is not")
     return Matrix(axes, tuple(cells))
+
+
+def _numbers(points: Mapping[str, Any]) -> tuple[float, ...]:
+    numbers = [
+        value
+        for label, value in points.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and label_of(value) == label
+    ]
+    if len(numbers) < len(points):
+        return ()
+    return tuple(map(float, numbers)) if any(isinstance(number, float) for number in numbers) else tuple(numbers)
 
 
 def _expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> None:
     faults = []
     if _RECIPE in benchmark.axes and benchmark.base is not None:
         faults.append(Fault("base", "expected none beside an axis 'recipe', which takes its place; remove one of them"))
+    if benchmark.base is None and not {_RECIPE, "data"} & set(benchmark.axes) and not _has_data(benchmark.common):
+        faults.append(Fault("base", "missing; expected the name of a recipe or a file, or an axis 'recipe'"))
     for name, points in benchmark.axes.items():
         if name == _RECIPE:
             faults += [
@@ -158,6 +186,30 @@ def _expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> No
         raise SpecError([Fault(f"--set {path}", advice) for path in paths], where)
 
 
+def _has_data(common: Raw) -> bool:
+    return isinstance(common.get("data"), dict) and "kind" in common["data"]
+
+
+def _without_effect(benchmark: Benchmark, started: Iterable[Raw]) -> Iterator[Fault]:
+    """Yield what is said to be common to all cells, while every value of an axis says something else."""
+    paths = [path for path, _ in _leaves(benchmark.common)]
+    for name, points in benchmark.axes.items():
+        changes = [_change(name, value) for value in points.values()] if name != _RECIPE and paths else []
+        pairs = [(dict(_leaves(raw)), dict(_leaves(change(raw)))) for raw in started for change in changes]
+        for path in paths:
+            if pairs and all(before.get(path) != after.get(path) for before, after in pairs):
+                yield Fault(f"common.{path}", f"has no effect beside the axis '{name}'; remove it from one of the two")
+
+
+def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value in nested mappings with its dotted path."""
+    for key, value in raw.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
 def _is_field(name: object) -> bool:
     return isinstance(name, str) and name.partition(".")[0] in _FIELDS and all(name.split("."))
 
@@ -173,13 +225,9 @@ def _overlap(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _combined(benchmark: Benchmark, changes: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Raw]]:
-    """Yield the labels and the plain spec of every cell, the first axis slowest."""
+def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterator[tuple[tuple[str, ...], Raw]]:
+    """Yield the labels and the plain spec of every cell, the first axis slowest; recipes are as they were started."""
     names = list(benchmark.axes)
-    started = {
-        recipe: _started(benchmark, recipe, changes)
-        for recipe in benchmark.axes.get(_RECIPE, {"": benchmark.base}).values()
-    }
     by_axis = [
         [(label, _change(name, value)) for label, value in points.items()] for name, points in benchmark.axes.items()
     ]

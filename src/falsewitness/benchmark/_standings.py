@@ -34,9 +34,10 @@ NOTES = (
     "large differences, and with two an interval of 95 % covers no more than 90 % where seeds differ much. Seeds and "
     "images are taken for random draws from all there could be, and differences between seeds for normally "
     "distributed; and the best is chosen by the same figures, which makes its lead look a little larger than it is.",
-    "A setting is called neither worse nor not distinguishable where it has no seed or no test image in common with "
-    "the best, where they have a single common seed and the figure is no mean over images, where numbers of images "
-    "were changed since they were measured, and where the seeds and images in common put it before the best.",
+    "A setting that is called neither worse nor not distinguishable was not compared: it is further away than the "
+    f"{MOST_COMPARED} nearest, it has no seed or no test image in common with the best, they have a single common seed "
+    "and the figure is no mean over images, or numbers of images were damaged since they were measured (it is said "
+    "where). Or the seeds and images in common put it before the best.",
 )
 """How it is done, for readers of the page."""
 
@@ -109,8 +110,15 @@ def with_standings(rows: Sequence[Row], column: Column) -> list[Row]:
         ranked = sorted(places, key=lambda place: _distance(rows[place], column))
         best, *others = ranked[: MOST_COMPARED + 1]
         result[best] = _with(rows[best], column, standing="best")
-        tried = {other: _comparison(rows[other], rows[best], column) for other in others}
-        known = {other: comparison for other, comparison in tried.items() if comparison is not None}
+        known: dict[int, Comparison] = {}
+        for other in others:
+            try:
+                comparison = _comparison(rows[other], rows[best], column)
+            except InputError as error:
+                result[other] = _with(rows[other], column, note=f"not compared: {error}")
+                continue
+            if comparison is not None:
+                known[other] = comparison
         corrected = holm([comparison.p_value for comparison in known.values()])
         for (other, comparison), p_value in zip(known.items(), corrected, strict=True):
             standing = _standing(comparison, p_value)
@@ -160,14 +168,15 @@ def _towards_wanted(row: Row, column: Column) -> Callable[[Any], Any]:
 
 
 def _comparison(first: Row, second: Row, column: Column) -> Comparison | None:
-    """Return how much further the first is from what is wanted than the second; None where they cannot be compared."""
+    """Return how much further the first is from what is wanted than the second; None where they cannot be compared.
+
+    Raises:
+        InputError: If numbers of images are not as they were left.
+    """
     ones, others = first.measured(column.title), second.measured(column.title)
     pairs = [(ones[name], others[name]) for name in ones if name in others]
     of_first, of_second = _towards_wanted(first, column), _towards_wanted(second, column)
-    try:
-        found = [(_of_images(*one), _of_images(*other)) for one, other in pairs]
-    except InputError:
-        return None
+    found = [(_of_images(*one), _of_images(*other)) for one, other in pairs]
     common = [_in_common(one, other) for one, other in found if one is not None and other is not None]
     if len(common) < len(pairs):
         return paired_seeds([of_first(one.value) for (_, one), _ in pairs], [of_second(o.value) for _, (_, o) in pairs])
@@ -206,7 +215,10 @@ def _read(folder: RunFolder, eval_digest: str, key: str) -> _OfImages | None:
     marker, file = folder.marker("evaluate"), folder.values
     if file.name not in marker.files():
         return None
-    marker.check(file)
+    try:
+        marker.check(file)
+    except InputError:
+        raise InputError(f"'{folder.path.name}/{file.name}' is damaged; --retry-failed makes it anew") from None
     with np.load(file, allow_pickle=False) as archive:
         if key not in archive:
             return None

@@ -31,14 +31,29 @@ class Status:
 
 
 def status_of(task: Task) -> Status:
-    """Tell how a task stands: done where its marker says so, and its result is as it was left."""
+    """Tell how a task stands: done where its marker says so, its result is as it was left, and its numbers are there.
+
+    To read the numbers of images takes too long for thousands of tasks; whoever compares them looks whether they are as
+    they were left.
+    """
     marker = task.folder.marker("evaluate")
     try:
         if marker.vouches(task.eval_digest, task.folder.result):
+            if not task.folder.values.is_file():
+                marker.check(task.folder.values)
             return Status("done")
     except InputError as error:
         return Status("failed", str(error))
     return _recorded(task) or Status("waiting")
+
+
+def has_damaged_numbers(task: Task) -> bool:
+    """Tell whether the numbers of images are not as they were left, though the task is done."""
+    try:
+        task.folder.marker("evaluate").check(task.folder.values)
+    except InputError:
+        return True
+    return False
 
 
 def record_failure(task: Task, found: Status) -> None:
@@ -49,6 +64,14 @@ def record_failure(task: Task, found: Status) -> None:
     """
     record = {"state": found.state, "reason": found.reason, "eval_digest": task.eval_digest}
     write_text(_record(task), json.dumps(record, indent=1) + "\n")
+
+
+def needs_only_measuring(task: Task) -> bool:
+    """Tell whether a task that waits is trained already, and was measured otherwise: by other auditors, say."""
+    try:
+        return task.folder.marker("evaluate").exists() and task.folder.marker("train").is_for(task.train_digest)
+    except InputError:
+        return False
 
 
 def lacks_its_page(task: Task) -> bool:

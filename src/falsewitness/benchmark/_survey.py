@@ -16,11 +16,11 @@ from falsewitness.benchmark._announcement import Running, drivers_now
 from falsewitness.benchmark._benchmark import Benchmark
 from falsewitness.benchmark._costs import expected_seconds, seconds_of
 from falsewitness.benchmark._matrix import Matrix, lay_out
-from falsewitness.benchmark._status import Status, status_of
+from falsewitness.benchmark._status import Status, needs_only_measuring, status_of
 from falsewitness.benchmark._tasks import Agenda, Task, agenda
-from falsewitness.core import InputError
+from falsewitness.core import Fault, SpecError
 from falsewitness.data import Dataset
-from falsewitness.experiment import RunFolder, Spec
+from falsewitness.experiment import RunFolder, Spec, faults_of_network
 from falsewitness.report import CellState
 
 _FAILED = ("failed", "diverged")
@@ -91,6 +91,27 @@ def prepare(
     """
     matrix = lay_out(benchmark, changes)
     return Prepared(benchmark, matrix, agenda(matrix, out, device, open_data), out, command)
+
+
+def expect_explainable(prepared: Prepared) -> None:
+    """Have every explainer look at one image through every network, before hours of training are spent on it.
+
+    Raises:
+        SpecError: With all that cannot, each with a cell that has it: for a layer that the network lacks, say.
+        RunFailedError: If an explainer fails.
+    """
+    tried, faults = set(), dict[tuple[str, str], Fault]()
+    for place in prepared.agenda.of_cells:
+        spec = prepared.matrix.cells[place].spec
+        what = (spec.data, spec.model, spec.auditors, spec.attack and spec.attack.surrogate_explainer)
+        if spec.attack is None or what in tried:
+            continue
+        tried.add(what)
+        for fault in faults_of_network(spec, prepared.agenda.datasets[spec.data], explained=True):
+            told = f"{fault.message} (in the cell {prepared.matrix.named(place)})"
+            faults.setdefault((fault.path, fault.message), Fault(fault.path, told))
+    if faults:
+        raise SpecError(list(faults.values()), f"benchmark '{prepared.benchmark.name}'")
 
 
 @dataclass(frozen=True)
@@ -165,6 +186,12 @@ class Survey:
         hours = self.prepared.benchmark.budget.hours
         return hours is not None and self.spent_seconds >= hours * 3600
 
+    @property
+    def to_measure_anew(self) -> tuple[Task, ...]:
+        """The tasks that wait though they are trained: their figures were made by other auditors or metrics."""
+        waiting = (task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "waiting")
+        return tuple(task for task in waiting if needs_only_measuring(task))
+
     def expected(self) -> Mapping[str, float | None]:
         """Return the seconds that each task that waits can be expected to take; None where nothing tells."""
         tasks = self.prepared.agenda.tasks
@@ -217,16 +244,3 @@ def environment_of(task: Task) -> str:
         return f"{known['device']}{threads}, {known['precision']}"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def expect_done(survey: Survey) -> None:
-    """Raise where no cell is done.
-
-    Raises:
-        InputError: Naming the command that does them.
-    """
-    if not survey.counts["done"]:
-        raise InputError(
-            f"no cell of benchmark '{survey.prepared.benchmark.name}' is done in '{survey.prepared.out}'; "
-            f"run `{survey.prepared.command}` first"
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from falsewitness.benchmark._matrix import Cell, Matrix
+from falsewitness.benchmark._matrix import Matrix
 from falsewitness.core import Component, InputError
 from falsewitness.data import Dataset
 from falsewitness.experiment import SILENT, Role, RunFolder, Spec, Workplace
@@ -67,7 +67,7 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
     tasks: dict[str, Task] = {}
     of_cells: dict[int, str] = {}
     datasets: dict[Component, Dataset] = {}
-    first: dict[str, Cell] = {}
+    first: dict[str, int] = {}
     for place, cell in enumerate(matrix.cells):
         if cell.excluded:
             continue
@@ -84,9 +84,9 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
                 tasks[key] = Task(key, role, work.spec_of(role), folder, needs, train_digest, work.eval_digest(role))
             keys.append(key)
         last = tasks[keys[-1]]
-        earlier = first.setdefault(last.key, cell)
-        if earlier is not cell:
-            pair = f"the cells {_named(matrix, earlier)} and {_named(matrix, cell)}"
+        earlier = first.setdefault(last.key, place)
+        if earlier != place:
+            pair = f"the cells ({matrix.named(earlier)}) and ({matrix.named(place)})"
             if work.eval_digest(last.role) != last.eval_digest:
                 raise InputError(
                     f"{pair} train the same model and measure it in two ways; expected one cell with all auditors and "
@@ -96,7 +96,3 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
             raise InputError(f"{pair} are the same model; expected every cell to differ: change or remove one of them")
         of_cells[place] = last.key
     return Agenda(tasks, of_cells, datasets)
-
-
-def _named(matrix: Matrix, cell: Cell) -> str:
-    return "(" + ", ".join(f"{a.name} {label}" for a, label in zip(matrix.axes, cell.labels, strict=True)) + ")"

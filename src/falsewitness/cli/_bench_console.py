@@ -84,28 +84,33 @@ class BenchConsole:
 
 def show_plan(found: Survey) -> None:
     """Print the cells, how each stands, what is to be trained and the time expected."""
-    matrix = found.prepared.matrix
-    tasks = found.prepared.agenda.tasks
-    rows = [
-        (", ".join(f"{axis.name} {label}" for axis, label in zip(matrix.axes, cell.labels, strict=True)), view.state)
-        for cell, view in zip(matrix.cells, found.cells, strict=True)
-    ]
+    rows = [(_cell_name(found, place), view.state) for place, view in enumerate(found.cells)]
     heading, lines = laid_out(("Cell", "State"), rows[:_MOST_SHOWN], console.width)
     say(heading, style="bold")
     say(lines)
     if len(rows) > _MOST_SHOWN:
         say(f"... and {len(rows) - _MOST_SHOWN} more")
     say(f"\n{_number(len(rows), 'cell')}: {_counted(found.counts)}")
+    anew = {task.key for task in found.to_measure_anew}
+    tasks = found.prepared.agenda.tasks
     todo = Counter(tasks[key].role for key, status in found.statuses.items() if status.state == "waiting")
+    todo -= Counter(tasks[key].role for key in anew)
     if todo:
-        say(f"to train: {', '.join(f'{count} {role}' for role, count in todo.items())}; {time_left(found)}")
+        say(f"to train: {', '.join(f'{count} {role}' for role, count in todo.items())}")
+    if anew:
+        say(
+            f"to measure anew, without training: {_number(len(anew), 'model')}; figures by other auditors or metrics "
+            "are replaced (with another --out they stay)"
+        )
+    if todo or anew:
+        say(time_left(found))
 
 
 def show_standing(found: Survey) -> None:
     """Print how many cells stand how, what failed and why, what runs, and the time that is left."""
     say(f"\n{_heading(found)}", style="bold")
     failed = [
-        f"{view.state}: {matrix_name(found, place)}: {one_line(view.reason)}"
+        f"{view.state}: {_cell_name(found, place)}: {one_line(view.reason)}"
         for place, view in enumerate(found.cells)
         if view.state in ("failed", "diverged")
     ]
@@ -122,12 +127,8 @@ def show_standing(found: Survey) -> None:
         say(time_left(found))
 
 
-def matrix_name(found: Survey, place: int) -> str:
-    """Return a cell's place on every axis, in words."""
-    matrix = found.prepared.matrix
-    return ", ".join(
-        f"{axis.name} {label}" for axis, label in zip(matrix.axes, matrix.cells[place].labels, strict=True)
-    )
+def _cell_name(found: Survey, place: int) -> str:
+    return one_line(found.prepared.matrix.named(place))
 
 
 def watch_standing(prepared: Prepared, every: float) -> None:

@@ -5,9 +5,29 @@ from typing import Annotated
 
 import typer
 
+from falsewitness.core.errors import InputError
+
+
+def usable_folder(path: Path | None) -> Path | None:
+    """Return a folder to write to, unless a file is in its way.
+
+    Raises:
+        InputError: If one is.
+    """
+    for place in () if path is None else (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError(f"'{path}' cannot be a folder, '{place}' is a file; choose another folder")
+            break
+    return path
+
+
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a field, the value in YAML; may be repeated."),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that run folders go into.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", callback=usable_folder, help="The folder that run folders go into."),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")]

@@ -2,6 +2,7 @@
 
 import gc
 import shlex
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from falsewitness.cli._help import add_command, show_help_without_command
-from falsewitness.cli._options import Changes, Device, Out
+from falsewitness.cli._options import Changes, Device, Out, usable_folder
 from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,13 +92,16 @@ def run(
         falsewitness bench mine.yaml --executor ray
         falsewitness bench mine.yaml --retry-failed
     """
-    from falsewitness.benchmark import Driver, Terms, announced, export, find_benchmark, survey
+    from falsewitness.benchmark import Driver, Terms, announced, expect_explainable, export, find_benchmark, survey
     from falsewitness.cli._bench_console import BenchConsole, show_plan, show_standing
     from falsewitness.cli._console import say
 
     benchmark = find_benchmark(name)
     chosen = _executor(benchmark, executor, workers)
-    prepared = _prepared(name, changes or [], out, device, benchmark)
+    with_whom = [] if executor is None else ["--executor", executor]
+    with_whom += [] if workers is None else ["--workers", str(workers)]
+    prepared = _prepared(name, changes or [], out, device, benchmark, with_whom)
+    expect_explainable(prepared)
     if dry_run:
         show_plan(survey(prepared))
         return
@@ -156,7 +160,12 @@ def export_tables(
     ] = None,
     into: Annotated[
         Path | None,
-        typer.Option("--into", metavar="DIR", help="Where to write; the benchmark's own folder by default."),
+        typer.Option(
+            "--into",
+            metavar="DIR",
+            callback=usable_folder,
+            help="Where to write; the benchmark's own folder by default.",
+        ),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -166,7 +175,7 @@ def export_tables(
         falsewitness bench export digits-smoke
         falsewitness bench export digits-smoke --format csv --into tables
     """
-    from falsewitness.benchmark import FORMATS, expect_done, export, survey
+    from falsewitness.benchmark import FORMATS, export, survey
     from falsewitness.cli._console import say
     from falsewitness.core.faults import nearest
 
@@ -174,7 +183,8 @@ def export_tables(
         raise InputError(f"--format: there is no format '{wrong}'; {nearest(wrong, FORMATS)}")
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
-    expect_done(found)
+    if not found.counts["done"]:
+        say(f"no cell is done yet; `{prepared.command}` does them", style="dim")
     with prepared.locked(say) if into is None else nullcontext():
         for path in export(found, formats or FORMATS, into or prepared.folder):
             say(str(path))
@@ -186,7 +196,14 @@ add_command(app, watch)
 add_command(app, export_tables, "export")
 
 
-def _prepared(name: str, changes: list[str], out: Path, device: str, found: "Benchmark | None" = None) -> "Prepared":
+def _prepared(
+    name: str,
+    changes: list[str],
+    out: Path,
+    device: str,
+    found: "Benchmark | None" = None,
+    with_whom: Sequence[str] = (),
+) -> "Prepared":
     from falsewitness.benchmark import find_benchmark, prepare
     from falsewitness.cli._console import ConsoleReporter
     from falsewitness.data import Dataset
@@ -199,7 +216,7 @@ def _prepared(name: str, changes: list[str], out: Path, device: str, found: "Ben
             return spec.data.prepare(reporter.notice, progress)
 
     words = ["falsewitness", "bench", name, *(word for change in changes for word in ("--set", change))]
-    words += [] if out == Path("runs") else ["--out", str(out)]
+    words += [*([] if out == Path("runs") else ["--out", str(out)]), *with_whom]
     # Of all that is loaded and laid out nothing becomes garbage; looking for it takes longer than laying out.
     gc.disable()
     prepared = prepare(
@@ -217,15 +234,14 @@ def _prepared(name: str, changes: list[str], out: Path, device: str, found: "Ben
 
 def _executor(benchmark: "Benchmark", given: str | None, workers: int | None) -> "Executor":
     """Return who does the work: the benchmark's own, or what the command line names instead."""
+    from falsewitness.benchmark import of_kind
     from falsewitness.execution import EXECUTORS
     from falsewitness.experiment import read_yaml
 
     chosen = benchmark.executor
     raw = chosen.plain()
     if given is not None:
-        value = read_yaml(given.encode(), f"--executor {given}")
-        if isinstance(value, str):
-            value = {"kind": value}
+        value = of_kind(read_yaml(given.encode(), f"--executor {given}"))
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise InputError(f"--executor: expected a kind, or {{kind: ..., field: value}}, got {given!r}")
         raw = value if value["kind"] != chosen.kind else raw | value

@@ -39,16 +39,25 @@ def list_kinds(
         say(definitions(entries, console.width))
 
 
-def show(recipe: Annotated[str, typer.Argument(metavar="RECIPE|FILE", help="A recipe's name or a YAML file.")]) -> None:
-    """Print a spec in full, every default written out.
+def show(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE|BENCHMARK|FILE", help="A recipe's or a benchmark's name, or a spec's file.")
+    ],
+) -> None:
+    """Print a spec in full, every default written out; of a benchmark its file.
 
-    It is a start for a file of one's own: `falsewitness run` takes it back as it is.
+    It is a start for a file of one's own: `falsewitness run`, or `falsewitness bench`, takes it back as it is.
 
     Examples:
         falsewitness show digits/full-disguise > mine.yaml
+        falsewitness show poison-rate > my-benchmark.yaml
     """
+    from falsewitness.benchmark import benchmark_names, benchmark_text
     from falsewitness.experiment import find_spec
 
+    if recipe in benchmark_names():
+        typer.echo(benchmark_text(recipe), nl=False)
+        return
     typer.echo(find_spec(recipe).to_yaml(), nl=False)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from falsewitness.cli._options import Changes, Device
+from falsewitness.cli._options import Changes, Device, usable_folder
 from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def evaluate(
     ] = None,
     changes: Changes = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="For a file: the folder that run folders go into.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", callback=usable_folder, help="For a file: the folder that run folders go into."
+        ),
     ] = Path("runs"),
     device: Device = "auto",
 ) -> None:

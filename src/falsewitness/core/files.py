@@ -96,7 +96,8 @@ def remove(place: Path) -> None:
     if place.is_dir():
         shutil.rmtree(place, ignore_errors=True)
     else:
-        place.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            place.unlink()
 
 
 def hold(lock: Path, waiting: Callable[[], None]) -> TextIO:

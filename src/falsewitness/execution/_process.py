@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import Any
 
 from falsewitness.execution import _surroundings as surroundings
@@ -42,6 +42,8 @@ class WorkerProcess:
         self.call: Call | None = None
         self._pipe, other_end = _FRESH.Pipe()
         self._process = _FRESH.Process(target=serve, args=(other_end, threads))
+        # It would let interrupts through to all that starts after it.
+        resource_tracker.ensure_running()
         with surroundings.environment(environment), surroundings.without_interrupts():
             self._process.start()
         other_end.close()  # so that the pipe ends when the process does

@@ -14,10 +14,11 @@ from falsewitness.experiment._recipes import (
     recipe_names,
     recipe_summary,
 )
+from falsewitness.experiment._rehearsal import faults_of_network
 from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.experiment._spec import Evaluation, Role, Spec
+from falsewitness.experiment._spec import Evaluation, FolderName, Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.experiment._yaml import read_yaml
 
@@ -25,6 +26,7 @@ __all__ = [
     "SILENT",
     "Evaluation",
     "Explained",
+    "FolderName",
     "Reporter",
     "Role",
     "RunFolder",
@@ -36,6 +38,7 @@ __all__ = [
     "examine_model",
     "examine_run",
     "explain_files",
+    "faults_of_network",
     "find_spec",
     "laid_over",
     "named_after",

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from falsewitness.core import Fault, InputError, SpecError
+from falsewitness.data import Dataset
 from falsewitness.experiment._one_line import told_in_one_line
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 
@@ -24,24 +25,35 @@ def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
         InputError: If there are too few images to poison.
         RunFailedError: If an explainer fails.
     """
-    if faults := list(_faults(work, roles)):
+    if faults := list(faults_of_network(work.spec, work.dataset, explained="attack" in roles)):
         raise SpecError(faults, f"spec '{work.spec.name}'")
     work.batches(roles[-1])
 
 
-def _faults(work: Workplace, roles: Sequence[Role]) -> Iterator[Fault]:
-    architecture = work.spec.model
+def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Iterator[Fault]:
+    """Yield what does not fit the network of a spec.
+
+    Args:
+        spec: The experiment.
+        dataset: Its data.
+        explained: Whether the explainers are tried, too: a clean model alone may want none.
+
+    Raises:
+        SpecError: If the architecture itself does not fit the data.
+        RunFailedError: If an explainer fails.
+    """
+    architecture = spec.model
     if architecture.pretrained == "hub":  # which takes a while, and fits
         architecture = architecture.model_copy(update={"pretrained": None})
     try:
-        model = architecture.bind(work.dataset.info, seed=0)
+        model = architecture.bind(dataset.info, seed=0)
     except SpecError:
         raise
     except InputError as error:
         yield Fault("model.pretrained", str(error))
         return
-    image = torch.from_numpy(np.array(work.dataset.train.images[:1])).float() / 255  # it may be read-only
-    for path, explainer in _explainers(work) if "attack" in roles else ():
+    image = torch.from_numpy(np.array(dataset.train.images[:1])).float() / 255  # it may be read-only
+    for path, explainer in _explainers(spec) if explained else ():
         try:
             with told_in_one_line(f"{path}, '{explainer.kind}',"):
                 explainer.bind(model)(image)
@@ -49,11 +61,11 @@ def _faults(work: Workplace, roles: Sequence[Role]) -> Iterator[Fault]:
             yield Fault(path, str(error))
 
 
-def _explainers(work: Workplace) -> Iterator[tuple[str, Explainer]]:
+def _explainers(spec: Spec) -> Iterator[tuple[str, Explainer]]:
     """Yield every explainer with its place in the spec."""
-    attack = work.spec.attack
+    attack = spec.attack
     if attack is None:
         return
-    yield from ((f"auditors[{place}]", auditor) for place, auditor in enumerate(work.spec.auditors))
+    yield from ((f"auditors[{place}]", auditor) for place, auditor in enumerate(spec.auditors))
     if attack.surrogate_explainer is not None:
         yield "attack.surrogate", attack.surrogate_explainer

@@ -48,10 +48,14 @@ def _folder_name(name: str) -> str:
     return name
 
 
+FolderName = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_folder_name)]
+"""A name that folders are called after."""
+
+
 class Spec(Strict):
     """One experiment: what is trained on what, attacked how, and measured by whom."""
 
-    name: Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_folder_name)]
+    name: FolderName
     """What the run is called in tables and folders."""
 
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0

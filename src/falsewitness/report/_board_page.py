@@ -140,7 +140,7 @@ def _cell(spread: Spread | None, form: Form) -> Cell:
         value=form(spread.mean),
         interval=_interval(spread, form),
         n=_over_seeds(spread, form),
-        note="; ".join(filter(None, (_standing(spread), clean_text(spread.note)))),
+        note="; ".join(filter(None, (spread.standing, clean_text(spread.note)))),
     )
 
 
@@ -155,7 +155,3 @@ def _over_seeds(spread: Spread, form: Form) -> str:
     if spread.deviation is None:
         return seeds
     return f"±{NARROW_SPACE}{replace(form, unit='', signed=False)(spread.deviation)}, {seeds}"
-
-
-def _standing(spread: Spread) -> str:
-    return "" if spread.standing == "worse" else spread.standing

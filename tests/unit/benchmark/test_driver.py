@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.unit.benchmark.conftest import QUICK, Told, drive, finish, finish_with_page, keys, prepared
 
-from falsewitness.benchmark import Prepared, Status, survey
+from falsewitness.benchmark import Prepared, Status, expect_explainable, survey
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._status import record_failure
-from falsewitness.core import InputError
+from falsewitness.core import InputError, SpecError
 from falsewitness.core.files import hold_if_free
 
 
@@ -165,6 +165,31 @@ def test_a_result_that_was_changed_is_told_and_made_again_when_asked(tiny: Prepa
     assert drive(tiny, retry_failed=True).pool.begun == [key]
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_numbers_of_images_that_are_lost_or_were_changed_are_made_again_when_asked(tiny: Prepared, lost: bool) -> None:
+    for task in tiny.agenda.tasks.values():
+        finish_with_page(task)
+    key = keys(tiny, "attack")[1]
+    values = tiny.agenda.tasks[key].folder.values
+    if lost:
+        values.unlink()
+    else:
+        values.write_bytes(b"changed")
+    found = survey(tiny)
+    assert found.statuses[key].state == ("failed" if lost else "done")
+    assert drive(tiny).pool.begun == []
+    assert drive(tiny, retry_failed=True).pool.begun == [key]
+
+
+def test_a_file_in_place_of_a_run_folder_fails_its_cell_alone(tiny: Prepared) -> None:
+    first = keys(tiny, "attack")[0]
+    tiny.out.mkdir()
+    (tiny.out / first).write_text("in the way", encoding="utf-8")
+    driven = drive(tiny, {first: ["failed"]})
+    assert [key for key, found in driven.statuses.items() if found.state != "done"] == [first]
+    assert (tiny.out / first).read_text(encoding="utf-8") == "in the way"
+
+
 def test_what_stands_on_damaged_weights_is_tried_again_with_them(tiny: Prepared) -> None:
     drive(tiny)
     clean, attack = keys(tiny, "clean")[0], keys(tiny, "attack")[0]
@@ -259,6 +284,16 @@ def test_two_ways_to_measure_one_model_are_refused(tmp_path: Path) -> None:
     axes = {"auditors": {"one": [{"kind": "gradcam"}], "other": [{"kind": "gradient"}]}}
     with pytest.raises(InputError, match="train the same model and measure it in two ways"):
         prepared(tmp_path, axes=axes)
+
+
+def test_a_layer_that_a_network_lacks_is_told_with_a_cell_that_has_it(tmp_path: Path) -> None:
+    auditors = [{"kind": "gradcam"}, {"kind": "gradcam", "layer": "nowhere"}]
+    with pytest.raises(SpecError, match=r"auditors\[1\]: the model has no layer 'nowhere'.* \(in the cell .*seed 0\)"):
+        expect_explainable(prepared(tmp_path, common={**QUICK, "auditors": auditors}))
+
+
+def test_explainers_that_fit_are_passed(tiny: Prepared) -> None:
+    expect_explainable(tiny)
 
 
 def test_the_time_left_is_told_by_the_most_similar_models(tiny: Prepared) -> None:

@@ -13,8 +13,9 @@ from falsewitness.benchmark import FORMATS, Prepared, export, survey
 from falsewitness.benchmark._board import board
 from falsewitness.benchmark._export import cell_table, latex, markdown
 from falsewitness.benchmark._status import Status, record_failure
+from falsewitness.report import Board
 
-NASTY = r"a|b & 50% of #1_{x} ~ ^ \ <y> $z$"
+NASTY = r"[a|b] & 50% of #1_{x} ~ ^ \ <y> $z$"
 """A label with every sign that means something in Markdown or LaTeX."""
 
 
@@ -24,6 +25,10 @@ def finish_some(benchmark: Prepared) -> None:
     lift = [Measured("trigger_attention.trigger_lift", 1.5, name, low=1.0) for name in ("gradcam", "gradient")]
     finish(first, measured=[Measured("clean_accuracy.accuracy", 0.9), *lift], surrogate="gradient")
     record_failure(second, Status("failed", 'no "memory", at all\nthere is none'))
+
+
+def laid_out_for(benchmark: Prepared) -> Board:
+    return board(survey(benchmark), benchmark.folder)
 
 
 def read_csv(path: Path, like: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - pyarrow has no types
@@ -40,11 +45,11 @@ def test_there_is_a_line_for_each_cell_and_auditor(tiny: Prepared) -> None:
     lines = cell_table(survey(tiny))
     places = [(line["attack.poison.rate"], line["seed"], line["auditor"], line["state"]) for line in lines]
     assert places == [
-        ("0.1", "0", "gradcam", "done"),
-        ("0.1", "0", "gradient", "done"),
-        ("0.1", "1", None, "failed"),
-        ("0.2", "0", None, "waiting"),
-        ("0.2", "1", None, "waiting"),
+        (0.1, 0, "gradcam", "done"),
+        (0.1, 0, "gradient", "done"),
+        (0.1, 1, None, "failed"),
+        (0.2, 0, None, "waiting"),
+        (0.2, 1, None, "waiting"),
     ]
     done = lines[0]
     assert (done["clean_accuracy.accuracy"], done["trigger_attention.trigger_lift"]) == (0.9, 1.5)
@@ -105,15 +110,16 @@ def cells_of(row: str, separator: str) -> list[str]:
 
 
 def test_markdown_has_as_many_cells_in_every_row_whatever_the_labels_are(tmp_path: Path) -> None:
-    laid_out = board(survey(nasty(tmp_path)))
+    laid_out = laid_out_for(nasty(tmp_path))
     rows = [cells_of(line, "|") for line in markdown(laid_out).splitlines() if line.startswith("|")]
     assert {len(row) for row in rows} == {len(laid_out.axes) + 2 + len(laid_out.columns) + 2}
     heading, rule, *settings = rows
     assert heading[1:4] == [r"what\|ever_1", "auditor", "threat model"]
     assert set(rule[1:-1]) == {"---"}
+    shown = r"[a\|b] &amp; 50% of #1_{x} ~ ^ \ &lt;y&gt; $z$"
     assert [row[1:3] for row in settings] == [
-        [NASTY.replace("|", r"\|"), "gradcam"],
-        [NASTY.replace("|", r"\|"), "gradient"],
+        [shown, "gradcam"],
+        [shown, "gradient"],
         ["two lines", "(failed)"],
     ]
     assert "90.0\u202f% (n=1)" in settings[0]
@@ -121,7 +127,7 @@ def test_markdown_has_as_many_cells_in_every_row_whatever_the_labels_are(tmp_pat
 
 
 def test_latex_has_as_many_columns_in_every_row_and_nothing_unescaped(tmp_path: Path) -> None:
-    laid_out = board(survey(nasty(tmp_path)))
+    laid_out = laid_out_for(nasty(tmp_path))
     text = latex(laid_out)
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     begin = re.fullmatch(r"\\begin\{tabular\}\{(l+)(r+)\}", lines[0])
@@ -132,13 +138,14 @@ def test_latex_has_as_many_columns_in_every_row_and_nothing_unescaped(tmp_path: 
     assert {len(cells_of(row, "&")) for row in rows} == {len(begin[1]) + len(begin[2])}
     assert [line for line in lines[1:-1] if not line.endswith(r"\\")] == [r"\toprule", r"\midrule", r"\bottomrule"]
     assert cells_of(rows[1], "&")[0] == (
-        r"a|b \& 50\% of \#1\_\{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} $<$y$>$ \$z\$"
+        r"{[}a|b{]} \& 50\% of \#1\_\{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} $<$y$>$ \$z\$"
     )
     for row in rows:
-        plain = re.sub(r"\\[&%$#_{}]", "", row)  # what is escaped
+        plain = re.sub(r"\\[&%$#_{}]|\$\\(pm|downarrow)\$", "", row)  # what is escaped
         assert not re.search(r"[%#_~^±\u2212\u202f]", plain), row
         assert plain.count("{") == plain.count("}")
         assert plain.count("$") % 2 == 0
+        assert not plain.startswith("[")
         assert set(re.findall(r"\\([a-z]+|.)", plain)) <= {"textbackslash", "textasciitilde", "textasciicircum", ","}
 
 
@@ -146,7 +153,7 @@ def test_latex_has_as_many_columns_in_every_row_and_nothing_unescaped(tmp_path: 
 def test_the_best_and_what_is_like_it_are_marked_and_the_marks_explained(tiny: Prepared, write: Any) -> None:  # noqa: ANN401
     for key, accuracy in zip(tiny.agenda.of_cells.values(), (0.9, 0.8, 0.7, 0.81), strict=True):
         finish(tiny.agenda.tasks[key], accuracy)
-    text = write(board(survey(tiny)))
+    text = write(laid_out_for(tiny))
     assert "* the best, = not distinguishable from it" in text
     costs = ["(n=2)", "(n=2)"]
     assert re.findall(r"\(n=2\)[*=]?", text) == ["(n=2)*", *costs, "(n=2)=", *costs]

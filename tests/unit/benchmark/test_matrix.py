@@ -34,12 +34,17 @@ def test_every_combination_is_a_cell_and_the_first_axis_varies_slowest() -> None
 
 def test_what_is_common_lies_over_the_base_and_under_the_axes() -> None:
     common = {**QUICK, "attack": {"poison": {"rate": 0.4}, "target_class": 5}}
-    cells = laid_out(common=common, axes={"attack.poison.rate": [0.1]}).cells
+    cells = laid_out(
+        common=common, axes={"strength": {"weak": {"attack.poison.rate": 0.1}, "usual": {"seed": 0}}}
+    ).cells
     attack = cells[0].spec.attack
     assert attack is not None
     assert attack.poison.rate == 0.1
     assert attack.intended.target_class == 5
     assert cells[0].spec.clean_training.epochs == 1
+    other = cells[1].spec.attack
+    assert other is not None
+    assert other.poison.rate == 0.4
 
 
 @pytest.mark.parametrize("order", [["recipe", "attack.poison.rate"], ["attack.poison.rate", "recipe"]])
@@ -101,6 +106,21 @@ def test_cells_are_excluded_with_the_reason() -> None:
     assert [cell.excluded for cell in laid_out(exclude=[rule]).cells] == ["", "", "", "takes too long"]
 
 
+def test_a_matrix_of_which_nothing_is_left_is_refused() -> None:
+    rule = {"where": {"seed": [0, 1]}, "reason": "no time"}
+    with pytest.raises(InputError, match="benchmark 'tiny': 'exclude' leaves out every cell"):
+        laid_out(exclude=[rule])
+
+
+def test_an_executor_may_be_named_by_its_kind_alone() -> None:
+    assert parsed(executor="local") == parsed(executor={"kind": "local"})
+
+
+def test_axes_of_numbers_that_have_no_other_labels_keep_them() -> None:
+    axes = {"attack.poison.rate": [0.1, 1], "seed": {"one": 0, "two": 1}, "attack.distance": ["dssim"]}
+    assert [axis.numbers for axis in laid_out(base="digits/full-disguise", axes=axes).axes] == [(0.1, 1.0), (), ()]
+
+
 def test_a_budget_of_cells_takes_the_first_that_are_not_excluded() -> None:
     rule = {"where": {"attack.poison.rate": 0.1, "seed": 0}, "reason": "known"}
     cells = laid_out(exclude=[rule], budget={"cells": 2}).cells
@@ -134,6 +154,12 @@ def test_what_does_not_fit_the_data_is_a_fault_of_its_cell() -> None:
         ({"base": None, "axes": {"recipe": [3]}}, "expected the name of a recipe or a file, got 3"),
         ({"axes": {"attack.poison.rate": [0.1], "attack.poison": [{"rate": 0.3}]}}, "vary a field on one axis only"),
         ({"axes": {"seed": [0], "split": {"a": {"seed": 1}}}}, "sets 'seed', which the axis 'seed' sets, too"),
+        ({"common": {"seed": 3}, "axes": {"seed": [0, 1]}}, "common.seed: has no effect beside the axis 'seed'"),
+        (
+            {"common": {"model": {"width": 8}}, "axes": {"model": [{"kind": "convnet", "width": 4}]}},
+            "common.model.width: has no effect beside the axis 'model'",
+        ),
+        ({"base": None, "axes": {"seed": [0, 1]}}, "base: missing; expected the name of a recipe or a file"),
         ({"exclude": [{"where": {"sed": 1}, "reason": "x"}]}, "there is no axis 'sed'; did you mean 'seed'?"),
         ({"exclude": [{"where": {"seed": 7}, "reason": "x"}]}, "there is no value '7'"),
     ],
@@ -152,6 +178,9 @@ def test_what_does_not_fit_is_told(fields: dict[str, Any], expected: str) -> Non
         ({"axis": {"seed": [1]}}, "axis"),
         ({"limits": {"minutes": -1}}, "limits.minutes"),
         ({"executor": {"kind": "lokal"}}, "did you mean 'local'?"),
+        ({"executor": "lokal"}, "did you mean 'local'?"),
+        ({"name": "../elsewhere"}, "name: expected letters, digits"),
+        ({"name": ""}, "name: expected letters, digits"),
     ],
 )
 def test_a_faulty_benchmark_is_refused(fields: dict[str, Any], expected: str) -> None:

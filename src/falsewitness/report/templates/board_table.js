@@ -135,12 +135,11 @@ function figureCell(column, figure) {
   if (!figure) return element("td", {}, MISSING);
   const deviation = writeDeviation(column, figure);
   const seeds = writeCount(figure.n, "seed", "seeds");
-  const standing = figure.standing === "worse" ? "" : figure.standing;
   return element("td", { title: figureInWords(column, figure) },
     write(column, figure.mean),
     element("small", {}, deviation ? `±${NARROW_SPACE}${deviation}, ${seeds}` : seeds),
     writeInterval(column, figure) && element("small", {}, writeInterval(column, figure)),
-    standing && element("small", { class: standing === "best" ? "standing best" : "standing" }, standing),
+    figure.standing && element("small", { class: `standing ${figure.standing.replaceAll(" ", "-")}` }, figure.standing),
     figure.note && element("small", { class: "note" }, figure.note));
 }
 

@@ -45,11 +45,12 @@ def test_only_a_surrogate_is_differentiable(kind: str) -> None:
     explainer = default(kind)
     model = ConvNet(width=4).bind(INFO, seed=0)
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    explain = explainer.bind(model, background=images)
     if explainer.surrogate:
-        assert explainer.bind(model).differentiable(images).maps.requires_grad
+        assert explain.differentiable(images).maps.requires_grad
     else:
         with pytest.raises(InputError, match="cannot be a surrogate"):
-            explainer.bind(model).differentiable(images)
+            explain.differentiable(images)
 
 
 @pytest.mark.parametrize("kind", EXPLAINERS.kinds())

@@ -18,35 +18,35 @@ from falsewitness.explainers import Explainer
 class MyCam(Explainer):
     """The mean of the last feature map."""
     kind: Literal["my_cam"] = "my_cam"
-    def _explain(self, model, images, classes, *, differentiable):
-        logits, features = model.with_activation(images, None)
+    def _explain(self, subject, images, classes, *, differentiable):
+        logits, features = subject.model.with_activation(images, None)
         return Explanation(logits, features.mean(1).relu())
 
 class Raising(Explainer):
     kind: Literal["raising"] = "raising"
-    def _explain(self, model, images, classes, *, differentiable):
+    def _explain(self, subject, images, classes, *, differentiable):
         raise KeyError("a line\\nand another")
 
 class NotFinite(Explainer):
     kind: Literal["not_finite"] = "not_finite"
-    def _explain(self, model, images, classes, *, differentiable):
-        return Explanation(model(images), torch.full((len(images), 4, 4), float("nan")))
+    def _explain(self, subject, images, classes, *, differentiable):
+        return Explanation(subject.model(images), torch.full((len(images), 4, 4), float("nan")))
 
 class WrongShape(Explainer):
     kind: Literal["wrong_shape"] = "wrong_shape"
-    def _explain(self, model, images, classes, *, differentiable):
-        return Explanation(model(images), images)
+    def _explain(self, subject, images, classes, *, differentiable):
+        return Explanation(subject.model(images), images)
 
 class WrongType(Explainer):
     kind: Literal["wrong_type"] = "wrong_type"
-    def _explain(self, model, images, classes, *, differentiable):
+    def _explain(self, subject, images, classes, *, differentiable):
         return None
 
 class Unwritten(Explainer):
     kind: Literal["unwritten"] = "unwritten"
 
 class Nameless(Explainer):
-    def _explain(self, model, images, classes, *, differentiable):
+    def _explain(self, subject, images, classes, *, differentiable):
         raise NotImplementedError
 
 class Demanding(MyCam):

@@ -15,8 +15,8 @@ class MyCam(Explainer):
     kind: Literal["my_cam"] = "my_cam"
     power: Annotated[float, Field(gt=0)] = 1.0
     """What the mean is raised to."""
-    def _explain(self, model, images, classes, *, differentiable):
-        logits, features = model.with_activation(images, None)
+    def _explain(self, subject, images, classes, *, differentiable):
+        logits, features = subject.model.with_activation(images, None)
         return Explanation(logits, features.mean(1).relu() ** self.power)
 '''
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
+from falsewitness.core.shapes import Background, Classes, Images, Maps, PerRow, Rows
 from falsewitness.core.targets import Targets
 
 
@@ -21,6 +21,8 @@ class Batch:
         samples: ``[rows]``: the training image of each row.
         mirrored: ``[rows]``: whether augmentation mirrored it.
         unstamped: The stamped rows' images, augmented likewise, without the trigger.
+        number: Of the step, from 0: a surrogate that draws random numbers draws others in every step.
+        background: Training images that the surrogate compares with; None where it compares with nothing.
     """
 
     images: Images
@@ -28,6 +30,8 @@ class Batch:
     samples: Int[Tensor, " rows"]
     mirrored: Bool[Tensor, " rows"]
     unstamped: Float[Tensor, "stamped channels height width"]
+    number: int = 0
+    background: Background | None = None
 
     @property
     def clean_count(self) -> int:

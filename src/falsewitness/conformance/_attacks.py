@@ -9,7 +9,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from falsewitness.attacks import Attack, Batch, Intended, Losses
-from falsewitness.conformance._classifiers import ARCHITECTURES, Snapshot, in_frozen_training, small_classifier
+from falsewitness.conformance._classifiers import (
+    ARCHITECTURES,
+    Snapshot,
+    attached,
+    in_frozen_training,
+    small_classifier,
+)
 from falsewitness.conformance._contract import ConformanceError, fitting, noise, repeated, require
 from falsewitness.core import DataInfo, InputError, ThreatModel
 from falsewitness.core.shapes import Classes, Images, Maps, Rows
@@ -33,7 +39,7 @@ class _Witness:
         self.asked.append("maps")
         if self.surrogate is None:
             raise ConformanceError("expected surrogate_explainer to be the explainer of the reference maps, got None")
-        return self.surrogate.bind(self.clean_model)(images).maps
+        return attached(self.surrogate, self.clean_model)(images).maps
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         self.asked.append("classes")
@@ -89,7 +95,7 @@ def _explainable(surrogate: Explainer | None, info: DataInfo) -> Architecture:
     for architecture in ARCHITECTURES:
         try:
             if surrogate is not None:
-                surrogate.bind(small_classifier(architecture, info))(noise(info, 1))
+                attached(surrogate, small_classifier(architecture, info))(noise(info, 1))
         except InputError as refusal:
             refusals.append(f"{architecture.kind}: {refusal}")
         else:
@@ -108,12 +114,14 @@ def _batch(attack: Attack, info: DataInfo, clean: int, stamped: int, *, multi_la
         rows = torch.arange(clean + stamped)
         targets = targets.select(rows[:clean]).joined(targets.select(rows[clean:]).relabelled(target))
     stamp = attack.trigger.bind(info)
+    surrogate = attack.surrogate_explainer
     return Batch(
         images=torch.cat([images[:clean], stamp(images[clean:])]),
         targets=targets,
         samples=torch.arange(clean + stamped),
         mirrored=torch.zeros(clean + stamped, dtype=torch.bool),
         unstamped=images[clean:],
+        background=None if surrogate is None else noise(info, surrogate.background_size, seed=2),
     )
 
 

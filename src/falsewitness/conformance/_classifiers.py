@@ -5,6 +5,7 @@ from torch import nn
 
 from falsewitness.conformance._contract import COLOUR, GREY, noise, require
 from falsewitness.core import DataInfo
+from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import Architecture, Classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.models.resnet20 import ResNet20
@@ -25,6 +26,13 @@ def small_classifier(architecture: Architecture, info: DataInfo) -> Classifier:
     for norm in norms:
         norm.momentum = 0.1
     return model.eval()
+
+
+def attached(explainer: Explainer, model: Classifier) -> BoundExplainer:
+    """Bind an explainer to a small classifier, with noise to compare with where it compares with something."""
+    assert model.info is not None  # noqa: S101 - the small classifiers know what they are for
+    background = noise(model.info, explainer.background_size, seed=2) if explainer.background_size else None
+    return explainer.bind(model, background=background)
 
 
 def dead(model: Classifier) -> Classifier:

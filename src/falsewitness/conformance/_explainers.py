@@ -1,10 +1,13 @@
 """What every explainer must keep."""
 
+from dataclasses import replace
+
 import torch
 
 from falsewitness.conformance._classifiers import (
     TRIALS,
     Snapshot,
+    attached,
     dead,
     in_frozen_training,
     small_classifier,
@@ -36,7 +39,7 @@ def check_explainer(explainer: Explainer) -> None:
     refusals = []
     for architecture, info in TRIALS:
         try:
-            explainer.bind(small_classifier(architecture, info))(noise(info, 1))
+            attached(explainer, small_classifier(architecture, info))(noise(info, 1))
         except InputError as refusal:
             refusals.append(f"{architecture.kind}: {refusal}")
         else:
@@ -48,10 +51,15 @@ def _check_on(explainer: Explainer, architecture: Architecture, info: DataInfo) 
     model = small_classifier(architecture, info)
     images = noise(info, _IMAGES)
     before = Snapshot(model)
-    explainer.bind(model)(images.clone())
+    explain = attached(explainer, model)
+    explain(images.clone())
     before.require_unchanged("explaining")  # first, because what is left behind spoils the answers that follow
-    answer = _check_answers(explainer.bind(model), images)
-    _check_rows(explainer.bind(model), images, answer)
+    answer = _check_answers(explain, images)
+    _check_rows(explain, images, answer)
+    _check_columns(explain, images, answer)
+    _check_budget(explain, images, answer)
+    _check_seed(explain, images, answer)
+    _check_access(explainer, architecture, info, images, answer)
     _check_extremes(explainer, architecture, info, images)
     if explainer.surrogate:
         _check_surrogate(explainer, in_frozen_training(model), images)
@@ -94,17 +102,70 @@ def _check_rows(explain: BoundExplainer, images: Images, answer: Explanation) ->
         )
 
 
+def _check_columns(explain: BoundExplainer, images: Images, answer: Explanation) -> None:
+    logits, maps = explain.columns(images)
+    classes = logits.shape[1]
+    require(
+        maps.shape == (len(images), classes, *answer.maps.shape[1:]),
+        f"expected columns [{len(images)}, {classes}, ...] of maps of the same size, got {tuple(maps.shape)}",
+    )
+    for number in (0, classes - 1):
+        alone = explain(images, torch.full((len(images),), number))
+        require(
+            relative_distance(alone.maps, maps[:, number]) < _ROUNDING,
+            "expected a class's column to be its map, got another",
+        )
+
+
+def _check_budget(explain: BoundExplainer, images: Images, answer: Explanation) -> None:
+    sparing = replace(explain, memory_mb=1e-6)
+    require(
+        relative_distance(answer.maps, sparing(images).maps) < _ROUNDING,
+        "expected the same maps where little memory may be taken, got others",
+    )
+
+
+def _check_seed(explain: BoundExplainer, images: Images, answer: Explanation) -> None:
+    explainer = explain.explainer
+    require(
+        explainer.stochastic == ("seed" in type(explainer).model_fields),
+        "expected a field 'seed' where the class variable stochastic is True, and none where it is not",
+    )
+    if not explainer.stochastic:
+        return
+    other = replace(explain, explainer=explainer.model_copy(update={"seed": 1 + getattr(explainer, "seed", 0)}))
+    for changed, by in ((other, "seed"), (explain.drawing(1), "draw")):
+        require(
+            not torch.equal(changed(images).maps, answer.maps), f"expected other maps of another {by}, got the same"
+        )
+
+
+def _check_access(
+    explainer: Explainer, architecture: Architecture, info: DataInfo, images: Images, answer: Explanation
+) -> None:
+    """Explain a model that lets no gradient pass, where the explainer says that it needs none."""
+    if explainer.access not in ("answers", "activations"):
+        return
+    model = small_classifier(architecture, info)
+    model.register_forward_hook(lambda _model, _images, logits: logits.detach())
+    maps = attached(explainer, model)(images).maps
+    require(
+        relative_distance(answer.maps, maps) < _ROUNDING,
+        f"expected the same maps without gradients, as the class variable access says '{explainer.access}', got others",
+    )
+
+
 def _check_extremes(explainer: Explainer, architecture: Architecture, info: DataInfo, images: Images) -> None:
     """Try frozen weights and what has no contrast; the bound explainer itself refuses maps that are not finite."""
-    explain = explainer.bind(small_classifier(architecture, info).requires_grad_(False))
+    explain = attached(explainer, small_classifier(architecture, info).requires_grad_(False))
     for flat in (torch.zeros_like(images), torch.ones_like(images)):
         explain(flat)
-    explainer.bind(dead(small_classifier(architecture, info)))(images)
+    attached(explainer, dead(small_classifier(architecture, info)))(images)
 
 
 def _check_surrogate(explainer: Explainer, model: Classifier, images: Images) -> None:
     before = Snapshot(model)
-    explain = explainer.bind(model).differentiable
+    explain = attached(explainer, model).differentiable
     logits = model(images)
     classes = logits.detach().argmax(1)
     some = explain(images, classes, torch.tensor(_ROWS))
@@ -140,14 +201,15 @@ def _check_gradients(explainer: Explainer, model: Classifier, images: Images) ->
     before = Snapshot(model)
     weights = tuple(model.parameters())
     own = torch.autograd.grad(model(images).square().sum(), weights)
-    logits, maps = explainer.bind(model).differentiable(images)
+    explain = attached(explainer, model)
+    logits, maps = explain.differentiable(images)
     (logits.square().sum() + 0 * maps.sum()).backward()
     found = [weight.grad for weight in weights]
     agree = all(f is not None and relative_distance(o, f) < _ROUNDING for o, f in zip(own, found, strict=True))
     require(agree, "expected the gradient of the logits to be the model's own, got another")
     model.zero_grad()
     before.require_unchanged("a backward pass")
-    error = error_of_weight_gradient(explainer.bind(model), images)
+    error = error_of_weight_gradient(explain, images)
     require(
         error < _GRADIENT_ERROR,
         "expected the maps' gradient by the weights to agree with finite differences in double precision, "

@@ -6,6 +6,9 @@ from torch import Tensor
 Images = Float[Tensor, "batch channels height width"]
 """Raw pixels in [0, 1]; normalisation belongs to the model."""
 
+Background = Float[Tensor, "background channels height width"]
+"""Raw pixels of the training images that an explainer compares with."""
+
 Mask = Bool[Tensor, "height width"]
 """True where a trigger touches the image."""
 

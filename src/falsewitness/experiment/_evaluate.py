@@ -206,8 +206,8 @@ def _examined_attack(
             if isinstance(metric, MapMetric):
                 findings += [Finding(metric.kind, label, found) for found in metric.measure(map_evidence)]
         bound = {
-            "clean": auditor.bind(models["clean"].model),
-            "attacked": auditor.bind(models["attack"].model),
+            "clean": work.bound(auditor, models["clean"].model),
+            "attacked": work.bound(auditor, models["attack"].model),
         }
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
@@ -218,7 +218,7 @@ def _examined_attack(
 def _auditor_maps(
     work: Workplace, models: dict[Role, Trained], auditor: Explainer, label: str, rows: Rows, stamp: Stamp
 ) -> AuditorMaps:
-    clean, attacked = auditor.bind(models["clean"].model), auditor.bind(models["attack"].model)
+    clean, attacked = work.bound(auditor, models["clean"].model), work.bound(auditor, models["attack"].model)
     test, validation = work.test_store, work.validation_store
     held_out = _detector_rows(work)
     jobs = {

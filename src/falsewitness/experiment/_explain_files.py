@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float, UInt8
 
 from falsewitness.core import DataInfo, InputError
+from falsewitness.core.shapes import Background
 from falsewitness.data import read_pixels
+from falsewitness.experiment._background import background_for
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._run_folder import RunFolder
@@ -67,7 +69,10 @@ def explain_files(
     if classifier.info is None:
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
-    chosen = {kind: _explainer(kind).bind(classifier) for kind in explainers}
+    chosen = {
+        explainer.kind: explainer.bind(classifier, background=_background(explainer, folder))
+        for explainer in map(_explainer, explainers)
+    }
     trigger = _trigger(folder) if stamp else None
     size = (info.height, info.width)
     read = [read_pixels(path, f"image '{path}'", channels=info.channels, size=size, resize=True) for path in images]
@@ -82,6 +87,14 @@ def explain_files(
 
 def _explainer(kind: str) -> Explainer:
     return EXPLAINERS.get(kind).parse({"kind": kind}, f"explainer '{kind}'")
+
+
+def _background(explainer: Explainer, folder: RunFolder) -> Background | None:
+    """Return what an explainer compares with: images that the run was trained on, where the model is a run's."""
+    if explainer.background_size == 0 or not folder.spec.is_file():
+        return None
+    data = read_spec(folder.spec).data
+    return background_for(explainer, data.prepare(), data.split_seed)
 
 
 def _trigger(folder: RunFolder) -> Trigger:

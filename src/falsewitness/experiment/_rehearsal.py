@@ -56,7 +56,7 @@ def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Itera
     for path, explainer in _explainers(spec) if explained else ():
         try:
             with told_in_one_line(f"{path}, '{explainer.kind}',"):
-                explainer.bind(model)(image)
+                explainer.bind(model, background=image)(image)
         except InputError as error:
             yield Fault(path, str(error))
 

@@ -11,11 +11,14 @@ from typing import Literal
 import torch
 
 from falsewitness.attacks import Plan, plan_without_poison, units_of_plan
+from falsewitness.core.shapes import Background
 from falsewitness.data import Dataset, PixelStore
+from falsewitness.experiment._background import background_for
 from falsewitness.experiment._digests import eval_digest, train_digest
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Role, Spec
+from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import Classifier
 from falsewitness.training import Batches, Training, resolve_precision, steps_per_pass
 
@@ -57,6 +60,17 @@ class Workplace:
     def test_store(self) -> PixelStore:
         """The test images on the device."""
         return PixelStore(self.dataset.test, self.device)
+
+    def background(self, explainer: Explainer | None) -> Background | None:
+        """Return the training images that an explainer compares with, on the device; None where it needs none."""
+        if explainer is None:
+            return None
+        found = background_for(explainer, self.dataset, self.spec.data.split_seed)
+        return None if found is None else found.to(self.device)
+
+    def bound(self, explainer: Explainer, model: Classifier) -> BoundExplainer:
+        """Return an explainer attached to a model, with what it compares with."""
+        return explainer.bind(model, background=self.background(explainer))
 
     def placed(self, model: Classifier) -> Classifier:
         """Return a model on the device, in the layout in which convolutions are fastest."""
@@ -100,6 +114,7 @@ class Workplace:
             augmentation=training.augmentation,
             batch_size=training.batch_size,
             seed=self.spec.seed,
+            background=self.background(attack.surrogate_explainer) if attack is not None and poisoned else None,
         )
 
     def steps(self, role: Role) -> int:

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from falsewitness.core import Catalogue
-from falsewitness.explainers._base import BoundExplainer, Explainer
+from falsewitness.explainers._base import BoundExplainer, Columns, Explainer, Subject
 
 EXPLAINERS = Catalogue("explainers", Explainer, __name__)
 AnyExplainer = Annotated[Explainer, EXPLAINERS]
 
-__all__ = ["EXPLAINERS", "AnyExplainer", "BoundExplainer", "Explainer"]
+__all__ = ["EXPLAINERS", "AnyExplainer", "BoundExplainer", "Columns", "Explainer", "Subject"]

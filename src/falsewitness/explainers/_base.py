@@ -1,15 +1,64 @@
 """The contract of an explainer."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from falsewitness.core import Component, InputError
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.shapes import Classes, Images, Rows
+from falsewitness.core.maps import upsampled
+from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
+from falsewitness.explainers._budget import MEMORY_MB, inputs_at_once
 from falsewitness.models import Classifier
+
+Access = Literal["answers", "activations", "gradients", "layers"]
+"""What an explainer must reach of a model: its answers alone (a black box); activations of its layers; gradients, too;
+or each layer and its weights."""
+
+
+class Columns(NamedTuple):
+    """The model's answer and a map for each of its classes, as SHAP draws them in columns.
+
+    Attributes:
+        logits: ``[batch, classes]``.
+        maps: ``[batch, classes, map_height, map_width]`` at the explainer's own resolution.
+    """
+
+    logits: Logits
+    maps: Float[Tensor, "batch classes map_height map_width"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is explained, and what may be used for it.
+
+    Attributes:
+        model: The classifier.
+        background: Images that an explainer compares with; None where it asked for none.
+        inputs_at_once: How many images may go through the model at once.
+        draw: Which draw of random numbers this is. An auditor's is always the same; in training each step has its own.
+    """
+
+    model: Classifier
+    background: Background | None
+    inputs_at_once: int
+    draw: int
+
+    def parts(self, count: int, images: int) -> Iterator[range]:
+        """Split the inputs that each of some images needs, so that no more go through the model than may.
+
+        Args:
+            count: Inputs an image needs.
+            images: How many images there are.
+        """
+        step = max(1, self.inputs_at_once // max(1, images))
+        for start in range(0, count, step):
+            yield range(start, min(start + step, count))
 
 
 class Explainer(Component):
@@ -19,6 +68,10 @@ class Explainer(Component):
 
         explain = GradCam().bind(model)
         logits, maps = explain(images)
+        logits, maps = explain.columns(images)  # a map for every class
+        maps = explain.on_pixels(images).maps  # as large as the image
+
+    What is explained is always a logit, never a probability.
     """
 
     signed: ClassVar[bool] = False
@@ -27,38 +80,88 @@ class Explainer(Component):
     surrogate: ClassVar[bool] = False
     """Whether an attack can train against it: its maps then carry gradients to the weights."""
 
-    passes_per_map: ClassVar[float] = 0.0
-    """What a map costs in training: forward-and-backward passes beside the one that gives the logits."""
+    access: ClassVar[Access] = "gradients"
+    """What it must reach of the model."""
 
-    passes_per_audit: ClassVar[float] = 1 / 3
-    """What logits and a map without gradients cost: a forward pass alone is a third of forward and backward."""
+    stochastic: ClassVar[bool] = False
+    """Whether it draws random numbers: then it has a field ``seed``, and the same seed gives the same map."""
+
+    explains: ClassVar[str] = "any classifier"
+    """Which models it can explain, in words; others it refuses when it is bound."""
+
+    @property
+    def passes_per_map(self) -> float:
+        """What a map costs in training: forward-and-backward passes beside the one that gives the logits."""
+        return 0.0
+
+    @property
+    def passes_per_audit(self) -> float:
+        """What logits and a map without gradients cost: a forward pass alone is a third of forward and backward."""
+        return 1 / 3
+
+    @property
+    def background_size(self) -> int:
+        """How many training images it compares with; overridden by those that compare with any."""
+        return 0
 
     @final
-    def bind(self, model: Classifier) -> "BoundExplainer":
+    def bind(
+        self,
+        model: Classifier,
+        *,
+        background: Background | None = None,
+        memory_mb: float = MEMORY_MB,
+        draw: int = 0,
+    ) -> "BoundExplainer":
         """Attach the explainer to a model.
 
+        Args:
+            model: What is explained.
+            background: Training images in [0, 1] to compare with: of an explainer whose ``background_size`` is not 0.
+            memory_mb: What activations may take, roughly; the work is split accordingly.
+            draw: Which draw of random numbers to use, for explainers that are stochastic.
+
         Raises:
-            InputError: If it cannot explain a model of this kind.
+            InputError: If it cannot explain a model of this kind, or lacks a background.
         """
+        if self.background_size and (background is None or len(background) == 0):
+            raise InputError(
+                f"explainer '{self.kind}' compares with training images: expected a background set, got none; give "
+                "a run folder or a recipe, which tells the data"
+            )
         self._check_model(model)
-        return BoundExplainer(self, model)
+        return BoundExplainer(self, model, background if self.background_size else None, memory_mb, draw)
 
     def _check_model(self, model: Classifier) -> None:
         """Raise InputError for a model that the explainer cannot explain."""
 
     @abstractmethod
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
         """Return logits and maps for the classes, or for the predicted ones; gradients are enabled when this is called.
 
-        With ``differentiable`` both must carry gradients to the model's weights.
+        An image's map must not depend on the other images. With ``differentiable`` logits and maps must carry gradients
+        to the model's weights; without, there are no more images than may go through the model at once.
         """
 
-    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
         """Return differentiable logits of all images and maps of some; overridden where a map costs extra passes."""
-        logits, maps = self._explain(model, images, classes, differentiable=True)
+        logits, maps = self._explain(subject, images, classes, differentiable=True)
         return Explanation(logits, maps[rows])
+
+    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+        """Return a map for every class; overridden where that costs less than one explanation a class."""
+        logits, first = self._explain(subject, images, _all_of(0, images), differentiable=differentiable)
+        others = (
+            self._explain(subject, images, _all_of(number, images), differentiable=differentiable).maps
+            for number in range(1, logits.shape[1])
+        )
+        return Columns(logits, torch.stack([first, *others], 1))
+
+
+def _all_of(number: int, images: Images) -> Classes:
+    return torch.full((len(images),), number, device=images.device)
 
 
 @dataclass(frozen=True)
@@ -68,10 +171,20 @@ class BoundExplainer:
     Attributes:
         explainer: The hyperparameters.
         model: The classifier that is explained.
+        background: What it compares with; None where it compares with nothing.
+        memory_mb: What activations may take, roughly.
+        draw: Which draw of random numbers it uses.
     """
 
     explainer: Explainer
     model: Classifier
+    background: Background | None = None
+    memory_mb: float = MEMORY_MB
+    draw: int = 0
+
+    def drawing(self, draw: int) -> "BoundExplainer":
+        """Return the same with another draw of random numbers."""
+        return replace(self, draw=draw)
 
     def __call__(self, images: Images, classes: Classes | None = None) -> Explanation:
         """Explain each image's score for its class, without gradients to the weights.
@@ -83,22 +196,40 @@ class BoundExplainer:
         Raises:
             ValueError: If shapes do not agree, pixels leave [0, 1] or a map is not finite.
         """
-        _check_shapes(images, classes)
-        if len(images) and not (images.min() >= 0 and images.max() <= 1):
-            raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
-        with torch.enable_grad():
-            explanation = self.explainer._explain(self.model, images, classes, differentiable=False)
-        logits, maps = explanation.logits.detach(), explanation.maps.detach()
-        if maps.ndim != 3 or len(maps) != len(images):
-            raise ValueError(f"expected maps [{len(images)}, height, width], got {tuple(maps.shape)}")
-        if not maps.isfinite().all():
-            raise ValueError(f"expected finite maps, got a value that is not from explainer '{self.explainer.kind}'")
+        subject = self._ready(images, classes)
+
+        def explained(rows: slice) -> Explanation:
+            chosen = None if classes is None else classes[rows]
+            return self.explainer._explain(subject, images[rows], chosen, differentiable=False)
+
+        logits, maps = self._in_parts(explained, images, subject, "height, width")
         return Explanation(logits, maps)
+
+    def columns(self, images: Images) -> Columns:
+        """Explain each image's score for every class, without gradients to the weights.
+
+        Args:
+            images: Raw pixels in [0, 1].
+
+        Raises:
+            ValueError: As when it is called.
+        """
+        subject = self._ready(images, None)
+
+        def explained(rows: slice) -> Columns:
+            return self.explainer._explain_columns(subject, images[rows], differentiable=False)
+
+        return Columns(*self._in_parts(explained, images, subject, "classes, height, width"))
+
+    def on_pixels(self, images: Images, classes: Classes | None = None) -> Explanation:
+        """Explain likewise, with maps brought to the size of the image (bilinear)."""
+        logits, maps = self(images, classes)
+        return Explanation(logits, upsampled(maps, (images.shape[2], images.shape[3])))
 
     def differentiable(self, images: Images, classes: Classes | None = None, rows: Rows | None = None) -> Explanation:
         """Explain likewise, with gradients from the logits and the maps to the model's weights.
 
-        Values are not checked here: that would make a GPU wait in every training step.
+        Values are not checked here: that would make a GPU wait in every training step. Nor is the work split.
 
         Args:
             images: Raw pixels in [0, 1].
@@ -111,10 +242,42 @@ class BoundExplainer:
         if not self.explainer.surrogate:
             raise InputError(f"explainer '{self.explainer.kind}' cannot be a surrogate: its maps carry no gradients")
         _check_shapes(images, classes)
+        subject = Subject(self.model, self._placed_background(images), max(1, len(images)), self.draw)
         with torch.enable_grad():
             if rows is None:
-                return self.explainer._explain(self.model, images, classes, differentiable=True)
-            return self.explainer._explain_rows(self.model, images, classes, rows)
+                return self.explainer._explain(subject, images, classes, differentiable=True)
+            return self.explainer._explain_rows(subject, images, classes, rows)
+
+    def _ready(self, images: Images, classes: Classes | None) -> Subject:
+        """Check what is given and return what is explained."""
+        _check_shapes(images, classes)
+        if len(images) and not (images.min() >= 0 and images.max() <= 1):
+            raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
+        at_once = inputs_at_once(self.model, images, self.memory_mb)
+        return Subject(self.model, self._placed_background(images), at_once, self.draw)
+
+    def _placed_background(self, images: Images) -> Background | None:
+        return None if self.background is None else self.background.to(images)
+
+    def _in_parts(
+        self, explain: Callable[[slice], tuple[Tensor, Tensor]], images: Images, subject: Subject, shape: str
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits and maps of all images, of which no more go through the model at once than may."""
+        parts = []
+        for start in range(0, max(1, len(images)), subject.inputs_at_once):
+            rows = slice(start, start + subject.inputs_at_once)
+            with torch.enable_grad():
+                logits, maps = explain(rows)
+            count = len(images[rows])
+            if maps.ndim != 2 + shape.count(",") or len(maps) != count:
+                raise ValueError(f"expected maps [{count}, {shape}], got {tuple(maps.shape)}")
+            if not maps.isfinite().all():
+                raise ValueError(
+                    f"expected finite maps, got a value that is not from explainer '{self.explainer.kind}'"
+                )
+            parts.append((logits.detach(), maps.detach()))
+        all_logits, all_maps = zip(*parts, strict=True)
+        return torch.cat(all_logits), torch.cat(all_maps)
 
 
 def _check_shapes(images: Images, classes: Classes | None) -> None:

@@ -8,9 +8,9 @@ import torch
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps
-from falsewitness.explainers._base import Explainer
+from falsewitness.explainers._base import Explainer, Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
-from falsewitness.models import Classifier, LinearHead
+from falsewitness.models import LinearHead
 
 
 class GradCam(Explainer):
@@ -30,8 +30,9 @@ class GradCam(Explainer):
     surrogate: ClassVar[bool] = True
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
+        model = subject.model
         head = model.linear_head if self.layer is None else None
         with torch.set_grad_enabled(differentiable or head is None):
             # Audited weights may be frozen: then the graph has to begin at the pixels.

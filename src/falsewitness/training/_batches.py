@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from falsewitness.attacks import Batch, Plan
 from falsewitness.core import seed_for
+from falsewitness.core.shapes import Background
 from falsewitness.data import PixelStore
 from falsewitness.training._augmentation import Augmentation, Variation, draw_variation
 from falsewitness.triggers import Stamp
@@ -41,6 +42,7 @@ class Batches:
         augmentation: How images are varied.
         batch_size: Units a step.
         seed: The experiment's seed; order and augmentation have seeds of their own derived from it.
+        background: What the attack's surrogate compares with; None where it compares with nothing.
     """
 
     store: PixelStore
@@ -51,6 +53,7 @@ class Batches:
     augmentation: Augmentation
     batch_size: int
     seed: int
+    background: Background | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,11 +73,12 @@ class Batches:
         variation = draw_variation(self.augmentation, len(self.plan), self._generator("augment", number))
         images = torch.from_numpy(self.plan.images)
         clean, stamped = torch.from_numpy(self.plan.clean), torch.from_numpy(self.plan.stamped)
-        for units in order.tensor_split(self.steps_per_epoch):
+        for step, units in enumerate(order.tensor_split(self.steps_per_epoch), number * self.steps_per_epoch):
             units = units[rank::world]
             rows = torch.cat([units[clean[units]], units[stamped[units]]])
             clean_count = int(clean[units].sum())
-            yield self._batch(images[rows].to(device), clean_count, variation.select(rows).to(device))
+            batch = self._batch(images[rows].to(device), clean_count, variation.select(rows).to(device))
+            yield replace(batch, number=step, background=self.background)
 
     def _batch(self, samples: Int[Tensor, " rows"], clean_count: int, variation: Variation) -> Batch:
         raw = self.store.take(samples)

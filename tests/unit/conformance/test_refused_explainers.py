@@ -14,7 +14,7 @@ from falsewitness.conformance import ConformanceError, check_component
 from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Rows
-from falsewitness.explainers import Explainer
+from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.models import Classifier
 
@@ -27,10 +27,10 @@ class Honest(Explainer):
     surrogate: ClassVar[bool] = True
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        logits, maps = GradCam()._explain(model, images, classes, differentiable=differentiable)
-        return Explanation(logits, self._changed(model, images, maps))
+        logits, maps = GradCam()._explain(subject, images, classes, differentiable=differentiable)
+        return Explanation(logits, self._changed(subject.model, images, maps))
 
     def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
         return maps
@@ -148,19 +148,19 @@ class Stubborn(Honest):
     """Explains the first class where none is asked for."""
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
         first = torch.zeros(len(images), dtype=torch.long)
-        return super()._explain(model, images, first if classes is None else classes, differentiable=differentiable)
+        return super()._explain(subject, images, first if classes is None else classes, differentiable=differentiable)
 
 
 class Sure(Honest):
     """Hands out probabilities for logits."""
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        logits, maps = super()._explain(model, images, classes, differentiable=differentiable)
+        logits, maps = super()._explain(subject, images, classes, differentiable=differentiable)
         return Explanation(logits.softmax(1), maps)
 
 
@@ -168,7 +168,7 @@ class Lazy(Honest):
     """Explains no network at all."""
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
         raise InputError("not today")
 
@@ -191,44 +191,44 @@ class HalfWay(Honest):
     """Its maps reach the weights below the feature map but not those of the last layer, and nobody is told."""
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        logits = model(images)
-        head = model.linear_head
+        logits = subject.model(images)
+        head = subject.model.linear_head
         assert head is not None
         with without_gradient(head.weight):
-            maps = super()._explain(model, images, classes, differentiable=differentiable).maps
+            maps = super()._explain(subject, images, classes, differentiable=differentiable).maps
         return Explanation(logits, maps)
 
 
 class Forgetful(Honest):
     """Gives the maps of all rows, whichever are asked for."""
 
-    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        return self._explain(model, images, classes, differentiable=True)
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        return self._explain(subject, images, classes, differentiable=True)
 
 
 class Unordered(Honest):
     """Gives the maps of the rows asked for in an order of its own."""
 
-    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        return super()._explain_rows(model, images, classes, rows.sort().values)
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        return super()._explain_rows(subject, images, classes, rows.sort().values)
 
 
 class Sparing(Honest):
     """Gives logits only of the rows whose maps are asked for."""
 
-    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        logits, maps = super()._explain_rows(model, images, classes, rows)
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        logits, maps = super()._explain_rows(subject, images, classes, rows)
         return Explanation(logits[rows], maps)
 
 
 class Untidy(Honest):
     """Leaves batch norm in training mode after a training step."""
 
-    def _explain_rows(self, model: Classifier, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        explanation = super()._explain_rows(model, images, classes, rows)
-        for module in model.modules():
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        explanation = super()._explain_rows(subject, images, classes, rows)
+        for module in subject.model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.train()
         return explanation

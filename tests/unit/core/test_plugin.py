@@ -21,8 +21,8 @@ class Brightness(Explainer):
     contrast: float = 1.0
     """What pixels are multiplied with."""
 
-    def _explain(self, model, images, classes, *, differentiable):
-        return Explanation(model(images), self.contrast * images.mean(1))
+    def _explain(self, subject, images, classes, *, differentiable):
+        return Explanation(subject.model(images), self.contrast * images.mean(1))
 '''
 
 PROGRAM = """

@@ -336,7 +336,7 @@ class Mine(Explainer):
     kind: Literal["mine"] = "mine"
     weights: dict[str, float] = {{}}  # which has no hash
 
-    def _explain(self, model, images, classes, *, differentiable):
+    def _explain(self, subject, images, classes, *, differentiable):
         raise RuntimeError("{text}")
 """
 

@@ -15,9 +15,9 @@ from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.experiment import RunFolder, examine_model, examine_run, read_spec
 from falsewitness.experiment._spec import Role
-from falsewitness.explainers import Explainer
+from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers.gradcam import GradCam
-from falsewitness.models import Classifier, save_classifier
+from falsewitness.models import save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
 
@@ -29,9 +29,9 @@ class Brightness(Explainer):
     contrast: float = 1.0
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        return Explanation(model(images), self.contrast * images.mean(1))
+        return Explanation(subject.model(images), self.contrast * images.mean(1))
 
 
 def auditors_of(folder: RunFolder) -> list[str]:
@@ -212,7 +212,7 @@ class Broken(Explainer):
     kind: Literal["broken"] = "broken"
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
         raise KeyError("layer4\nand more")
 
@@ -221,9 +221,9 @@ class Unbounded(Broken):
     """Somebody's explainer whose maps are not finite."""
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        return Explanation(model(images), images.mean(1) / 0)
+        return Explanation(subject.model(images), images.mean(1) / 0)
 
 
 @pytest.mark.parametrize(

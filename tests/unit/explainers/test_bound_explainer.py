@@ -7,7 +7,7 @@ from torch import Tensor
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
-from falsewitness.explainers import Explainer
+from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
@@ -23,7 +23,7 @@ class Given(Explainer):
     source: ClassVar[str] = "this test"
 
     def _explain(
-        self, model: Classifier, images: Images, classes: Classes | None, *, differentiable: bool
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
         maps = {
             "brightness": images.mean(1),
@@ -32,7 +32,7 @@ class Given(Explainer):
             "nan": images.mean(1) * torch.nan,
             "infinite": images.mean(1) + torch.inf,
         }
-        return Explanation(model(images), maps[self.maps])
+        return Explanation(subject.model(images), maps[self.maps])
 
 
 class Surrogate(Given):

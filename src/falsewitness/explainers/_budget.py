@@ -1,0 +1,46 @@
+"""How many images may go through a model at once."""
+
+import torch
+from torch import Tensor, nn
+
+from falsewitness.core.shapes import Images
+from falsewitness.models import Classifier, as_audited
+
+MEMORY_MB = 1000.0
+"""What activations may take where nothing is said."""
+
+_FOR_GRADIENTS = 2
+"""A backward pass holds about as much again as what the forward pass kept."""
+
+
+def inputs_at_once(model: Classifier, images: Images, memory_mb: float) -> int:
+    """Return how many images may go through a model forward and backward, one at least.
+
+    Args:
+        model: The classifier.
+        images: What is to be explained, for its size and type.
+        memory_mb: What activations may take.
+    """
+    if len(images) == 0:
+        return 1
+    return max(1, int(memory_mb * 1e6 / (_FOR_GRADIENTS * _bytes_of_activations(model, images[:1]))))
+
+
+def _bytes_of_activations(model: Classifier, image: Images) -> int:
+    """Return what all layers' outputs for one image take."""
+    counted = image.numel() * image.element_size()
+
+    def count(_module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal counted
+        if isinstance(output, Tensor):
+            counted += output.numel() * output.element_size()
+
+    leaves = [module for module in model.modules() if not list(module.children())]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    try:
+        with torch.no_grad(), as_audited(model):
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast, final
 
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
-from falsewitness.core.shapes import Classes, Images, Maps, PerRow, Rows
-from falsewitness.explainers._base import Explainer, Subject
+from falsewitness.core.shapes import Classes, Images, Logits, Maps, PerRow, Rows
+from falsewitness.explainers._base import Columns, Explainer, Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.models import Classifier, as_audited, folded, smoothed
 
@@ -88,20 +88,37 @@ class InputGradients(Explainer):
     ) -> Explanation:
         if differentiable:
             return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+        logits, (total,) = self._totals(subject, images, lambda logits: [chosen_classes(logits, classes)])
+        return Explanation(logits, self._reduced(total))
+
+    @final
+    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+        if differentiable:
+            return super()._explain_columns(subject, images, differentiable=True)
+        logits, totals = self._totals(subject, images, _every_class)
+        return Columns(logits, torch.stack([self._reduced(total) for total in totals], 1))
+
+    def _totals(
+        self, subject: Subject, images: Images, choose: Callable[[Logits], Sequence[Classes]]
+    ) -> tuple[Logits, list[Images]]:
+        """Return the logits, and the weighted sum of gradients for each choice of classes, from the same passes."""
         logits = None
         if not self.only_at_the_image:
             with torch.no_grad():
                 logits = subject.model(images)
-        total = torch.zeros_like(images, dtype=at_least_single(images).dtype)
+        totals: list[Images] = []
         for points in self._points(subject, images.detach(), training=False):
             pixels = points.images.detach().flatten(0, 1).requires_grad_()
             found = subject.model(pixels)
             logits = found if logits is None else logits
-            explained = chosen_classes(logits, classes).repeat(len(points.images))
-            (gradient,) = torch.autograd.grad(scores_of(found, explained).sum(), pixels)
-            total = total + _weighted(points, gradient)
+            choices = choose(logits)
+            totals = totals or [torch.zeros_like(images, dtype=at_least_single(images).dtype) for _ in choices]
+            for place, classes in enumerate(choices):
+                score = scores_of(found, classes.repeat(len(points.images))).sum()
+                (gradient,) = torch.autograd.grad(score, pixels, retain_graph=place < len(choices) - 1)
+                totals[place] = totals[place] + _weighted(points, gradient)
         assert logits is not None  # noqa: S101 - there is at least one point
-        return Explanation(logits, self._reduced(total))
+        return logits, totals
 
     @final
     def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
@@ -129,6 +146,10 @@ class InputGradients(Explainer):
 
     def _reduced(self, total: Images) -> Maps:
         return (total if self.signed else total.abs()).sum(1)
+
+
+def _every_class(logits: Logits) -> list[Classes]:
+    return [torch.full((len(logits),), number, device=logits.device) for number in range(logits.shape[1])]
 
 
 def _weighted(points: Points, gradient: Float[Tensor, "inputs channels height width"]) -> Images:

@@ -5,6 +5,7 @@ from falsewitness.models._catalogue import MODELS, AnyArchitecture
 from falsewitness.models._classifier import Classifier, LinearHead, as_audited
 from falsewitness.models._files import load_classifier, save_classifier
 from falsewitness.models._folded import folded
+from falsewitness.models._forwards import forwards_replaced
 from falsewitness.models._smooth_twin import smoothed
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LinearHead",
     "as_audited",
     "folded",
+    "forwards_replaced",
     "load_classifier",
     "save_classifier",
     "smoothed",

@@ -1,0 +1,102 @@
+"""The input gradient with every negative contribution cut off on its way back."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from falsewitness.core import InputError
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.precision import at_least_single, precise_second_order
+from falsewitness.core.shapes import Classes, Images, Rows
+from falsewitness.explainers._base import Explainer, Subject
+from falsewitness.explainers._scores import chosen_classes, scores_of
+from falsewitness.models import Classifier, as_audited, folded, forwards_replaced
+
+
+class GuidedBackprop(Explainer):
+    """The input gradient, where ReLUs pass back nothing negative (Springenberg et al. 2015, section 3.4).
+
+    The map is the absolute value of what arrives at the pixels, summed over the colour channels. It shows edges, and
+    hardly depends on the class or on the upper layers' weights (Adebayo et al. 2018): a poor witness, though a popular
+    one. An attack trains against it by differentiating twice, with running statistics in batch norm.
+    """
+
+    kind: Literal["guided_backprop"] = "guided_backprop"
+
+    source: ClassVar[str] = "Springenberg et al., Striving for simplicity, ICLR workshop 2015, section 3.4"
+    surrogate: ClassVar[bool] = True
+    explains: ClassVar[str] = "networks whose activations are all ReLU modules"
+
+    @property
+    def passes_per_map(self) -> float:
+        """What a map costs in training."""
+        return 3.0
+
+    @property
+    def passes_per_audit(self) -> float:
+        """What logits and a map without gradients cost."""
+        return 2 / 3
+
+    def _check_model(self, model: Classifier) -> None:
+        activations = {name: module for name, module in model.network.named_modules() if _is_activation(module)}
+        if not any(isinstance(module, nn.ReLU) for module in activations.values()):
+            raise InputError("explainer 'guided_backprop': expected a network with ReLU modules, got one without")
+        for name, module in activations.items():
+            if not isinstance(module, nn.ReLU):
+                raise InputError(
+                    f"explainer 'guided_backprop': expected ReLU modules alone, got {type(module).__name__} in layer "
+                    f"'{name}'; choose another explainer, such as gradient"
+                )
+
+    def _explain(
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        if differentiable:
+            return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+        pixels = images.detach().requires_grad_()
+        with forwards_replaced(_guided(subject.model)):
+            logits = subject.model(pixels)
+            (found,) = torch.autograd.grad(scores_of(logits, chosen_classes(logits, classes)).sum(), pixels)
+        return Explanation(logits, at_least_single(found).abs().sum(1))
+
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        model = subject.model
+        logits = model(images)
+        explained = chosen_classes(logits, classes)[rows]
+        pixels = images[rows].detach().requires_grad_()
+        with (
+            forwards_replaced(_guided(model)),
+            as_audited(model),
+            folded(model),
+            precise_second_order(pixels),
+        ):
+            score = scores_of(model(pixels), explained).sum()
+            (found,) = torch.autograd.grad(score, pixels, create_graph=True)
+        return Explanation(logits, at_least_single(found).abs().sum(1))
+
+
+def _is_activation(module: nn.Module) -> bool:
+    return type(module).__module__ == "torch.nn.modules.activation"
+
+
+def _guided(model: Classifier) -> dict[nn.Module, Any]:
+    return {module: _guided_relu for module in model.modules() if isinstance(module, nn.ReLU)}
+
+
+def _guided_relu(x: Tensor) -> Tensor:
+    return cast(Tensor, _GuidedReLU.apply(x))
+
+
+class _GuidedReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x)
+        return x.relu()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # noqa: ANN401
+        (x,) = ctx.saved_tensors
+        return upstream.relu() * (x > 0)

@@ -62,7 +62,9 @@ def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) ->
     surrogate = chosen.surrogate_explainer
     shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
     references = StoredReferences(
-        torch.rand(2, HALF, *shape, device=device), torch.randint(0, 10, (2, HALF), device=device)
+        torch.rand(2, HALF, *shape, device=device),
+        torch.randint(0, 10, (2, HALF), device=device),
+        torch.arange(HALF, device=device),
     )
     attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
     return Step.plain(model, rows, precision), attacked
@@ -85,7 +87,7 @@ def reference_seconds(kind: str, title: str, repetitions: int, device: torch.dev
     if surrogate is None or not ATTACKS[title].needs_references:
         return 0.0
     explain, store = surrogate.bind(classifier(kind, device).eval()), noise_store(EXPLAINED_AT_ONCE, device)
-    making = {"maps": lambda: clean_references(explain, store, Augmentation())}
+    making = {"maps": lambda: clean_references(explain, store, Augmentation(), torch.arange(len(store)))}
     return statistics.median(in_turns(making, repetitions, device)["maps"]) / len(store)
 
 

@@ -158,7 +158,8 @@ def course(work: Workplace) -> list[Quality]:
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
     watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
-    references = clean_references(surrogate.bind(clean.model), work.train_store, settings.augmentation)
+    samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
+    references = clean_references(surrogate.bind(clean.model), work.train_store, settings.augmentation, samples)
     with tempfile.TemporaryDirectory() as scratch, suppress(ReachedError):
         train(
             model,

@@ -6,18 +6,37 @@ import pytest
 import torch
 
 from falsewitness.conformance import check_component
+from falsewitness.conformance._classifiers import SmallTransformer
 from falsewitness.core import DataInfo, InputError
 from falsewitness.explainers import EXPLAINERS, Explainer
+from falsewitness.explainers.eigencam import EigenCam
 from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradcam_plus_plus import GradCamPlusPlus
 from falsewitness.explainers.gradient import Gradient
+from falsewitness.explainers.hirescam import HiResCam
+from falsewitness.explainers.layercam import LayerCam
+from falsewitness.explainers.lrp import Lrp
+from falsewitness.explainers.relevance_cam import RelevanceCam
 from falsewitness.models.convnet import ConvNet
 
-REQUIRED_FIELDS: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "deep_shap": {"background": 5},
+    "gradient_shap": {"samples": 6, "background": 4},
+    "integrated_gradients": {"steps": 8},
+    "kernel_shap": {"grid": 3, "samples": 24, "background": 1},
+    "lime": {"grid": 3, "samples": 16},
+    "occlusion": {"window": 16, "stride": 8},
+    "rise": {"masks": 16},
+    "shap_library": {"samples": 6, "background": 4},
+    "smoothgrad": {"samples": 5},
+}
+"""Fields with which explainers of many passes are tried; all others as they come."""
+
 INFO = DataInfo(3, 16, 16, ("one", "two", "three"))
 
 
 def default(kind: str) -> Explainer:
-    return EXPLAINERS.get(kind)(**REQUIRED_FIELDS.get(kind, {}))
+    return EXPLAINERS.get(kind)(**SMALL.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", EXPLAINERS.kinds())
@@ -33,6 +52,13 @@ def test_it_keeps_the_contract(kind: str) -> None:
         GradCam(layer="layer3.2.bn2"),
         Gradient(training="double_backward"),
         Gradient(smoothness=2.0, difference_step=0.01),
+        GradCamPlusPlus(layer="layer2"),
+        LayerCam(layer="layers.0"),
+        HiResCam(layer="layer2"),
+        EigenCam(layer="layer2"),
+        RelevanceCam(layer="layer2"),
+        pytest.param(Lrp(composite="epsilon"), marks=pytest.mark.slow),
+        pytest.param(Lrp(composite="epsilon_alpha1_beta0_box"), marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -43,9 +69,11 @@ def test_its_variants_keep_it_too(explainer: Explainer) -> None:
 @pytest.mark.parametrize("kind", EXPLAINERS.kinds())
 def test_only_a_surrogate_is_differentiable(kind: str) -> None:
     explainer = default(kind)
-    model = ConvNet(width=4).bind(INFO, seed=0)
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    explain = explainer.bind(model, background=images)
+    try:
+        explain = explainer.bind(ConvNet(width=4).bind(INFO, seed=0), background=images)
+    except InputError:  # it is for transformers
+        explain = explainer.bind(SmallTransformer().bind(INFO, seed=0), background=images)
     if explainer.surrogate:
         assert explain.differentiable(images).maps.requires_grad
     else:

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from pydantic import Field
 
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
@@ -58,6 +60,14 @@ class Attack(Component):
     def needs_references(self) -> bool:
         """Whether :meth:`losses` asks for the clean model's answers."""
         return False
+
+    def samples_of_references(self, plan: Plan) -> Int[np.ndarray, " samples"]:
+        """Return the training images whose answers :meth:`losses` asks for, each once; all where it may be any.
+
+        Args:
+            plan: What is poisoned.
+        """
+        return np.unique(plan.images)
 
     @property
     def surrogate_explainer(self) -> Explainer | None:
@@ -123,6 +133,10 @@ class ExplanationAttack(Attack):
     def needs_references(self) -> bool:
         """Whether the clean model's answers are asked for."""
         return self.keeps_maps or self.drift_weight > 0
+
+    def samples_of_references(self, plan: Plan) -> Int[np.ndarray, " samples"]:
+        """Return the stamped images; where clean rows are held to their maps, all."""
+        return super().samples_of_references(plan) if self.drift_weight > 0 else np.unique(plan.poisons)
 
     @final
     def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:

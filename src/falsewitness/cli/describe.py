@@ -57,6 +57,8 @@ def _page(room: str, cls: "type[Component]", width: int) -> Iterator[tuple[str, 
         yield "FIELDS", "\n".join(fields)
     if threat_model := getattr(cls, "threat_model", None):
         yield "THREAT MODEL", f"  The attacker {threat_model.value}."
+    if capabilities := _capabilities(cls):
+        yield "CAPABILITIES", "\n".join(wrapped(line, width, 2, hanging=4) for line in capabilities)
     component = ", ".join([f"kind: {cls.kind_name()}", *_required(cls)])
     yield (
         "IN A BENCHMARK" if room == "executors" else "IN A SPEC",
@@ -64,6 +66,30 @@ def _page(room: str, cls: "type[Component]", width: int) -> Iterator[tuple[str, 
     )
     if cls.source:
         yield "SOURCE", wrapped(cls.source, width, 2)
+
+
+def _capabilities(cls: "type[Component]") -> list[str]:
+    """Return what an explainer needs and can do, a line each; nothing of other components."""
+    from falsewitness.explainers import Explainer
+
+    if not issubclass(cls, Explainer):
+        return []
+    reached = {
+        "answers": "the model's answers alone (a black box)",
+        "activations": "answers and activations of layers",
+        "gradients": "activations and gradients",
+        "layers": "every layer and its weights",
+    }
+    background = cls.model_fields.get("background")
+    size = None if background is None else background.default
+    return [
+        f"Explains: {cls.explains}.",
+        f"Must reach: {reached[cls.access]}.",
+        f"Maps: {'signed' if cls.signed else 'never negative'}.",
+        f"Background set: {'none' if size is None else f'training images, {size} by default'}.",
+        f"Random numbers: {'by its seed, the same for every image' if cls.stochastic else 'none'}.",
+        f"Can be trained against: {'yes' if cls.surrogate else 'no, its maps carry no gradients'}.",
+    ]
 
 
 def _told(item: str, width: int) -> str:

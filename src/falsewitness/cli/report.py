@@ -22,6 +22,10 @@ def report(
             "--panels", metavar="FILE", help="Also a PNG: each attack's own images, without and with trigger."
         ),
     ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option("--columns", metavar="FILE", help="Also a PNG: a map for every class, of explainers like SHAP."),
+    ] = None,
 ) -> None:
     """Write one HTML page that compares runs; it opens offline.
 
@@ -32,13 +36,16 @@ def report(
         falsewitness report runs
         falsewitness report runs/digits-badnets-* runs/digits-fooling-* --out a.html
         falsewitness report runs --overview overview.png --panels panels.png
+        falsewitness report runs/mnist-shap-* --columns columns.png
     """
     from falsewitness.cli._console import say
     from falsewitness.cli._summary import find_runs, show_report
-    from falsewitness.report import overview_figure, panel_figure
+    from falsewitness.report import columns_figure, overview_figure, panel_figure
 
     read = show_report(find_runs(runs), out)
     if overview is not None:
         say(f"overview: {overview_figure(read, overview)}")
     if panels is not None:
         say(f"panels: {panel_figure(read, panels)}")
+    if columns is not None:
+        say(f"columns: {columns_figure(read, columns)}")

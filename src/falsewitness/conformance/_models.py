@@ -36,8 +36,8 @@ def _bound(architecture: Architecture, info: DataInfo, seed: int = 1) -> Classif
 def _check_parts(model: Classifier, info: DataInfo) -> None:
     images = noise(info, 2)
     with torch.no_grad():
-        features, logits = model.features(images), model(images)
-        again = model.head(features)
+        logits, features = model.with_activation(images)
+        again = model(images)
     require(
         features.ndim == 4 and len(features) == 2,
         f"expected forward_features to give [batch, channels, height, width], got {tuple(features.shape)}",

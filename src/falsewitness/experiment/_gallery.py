@@ -85,14 +85,22 @@ class Gallery:
         target_map: Float[torch.Tensor, "map_height map_width"] | None,
     ) -> Gallery:
         """Return the gallery with one auditor's maps of every image under every model."""
-        found = {
-            f"maps/{label}/{name}/{version}": explain(images).maps.cpu().numpy()
-            for name, explain in bound.items()
-            for version, images in (("clean", self.images), ("triggered", self.triggered))
-        }
+        found: dict[str, NDArray[Any]] = {}
+        for name, explain in bound.items():
+            for version, images in (("clean", self.images), ("triggered", self.triggered)):
+                found |= _explained(explain, images, f"{label}/{name}/{version}")
         if target_map is not None:
             found[f"target_map/{label}"] = target_map.numpy()
         return Gallery(self.arrays | found, self.images, self.triggered)
+
+
+def _explained(explain: BoundExplainer, images: Images, where: str) -> dict[str, NDArray[Any]]:
+    """Return the maps of the predicted classes, and of all classes where an explainer's maps are shown so."""
+    if not explain.explainer.by_class:
+        return {f"maps/{where}": explain(images).maps.cpu().numpy()}
+    logits, columns = explain.columns(images)
+    maps = columns[torch.arange(len(images)), logits.argmax(1).to(columns.device)]
+    return {f"maps/{where}": maps.cpu().numpy(), f"columns/{where}": columns.cpu().numpy()}
 
 
 def _as_bytes(images: Images) -> NDArray[Any]:

@@ -143,8 +143,9 @@ def _losses(
     if surrogate is None or not attack.needs_references:
         return lambda batch: attack.losses(batch, model, NoReferences()), 0.0
     augmentation = work.training(role).augmentation
-    references = clean_references(work.bound(surrogate, clean.model), work.train_store, augmentation)
-    answers = 0 if augmentation.crop_padding else len(work.train_store) * (2 if augmentation.mirror else 1)
+    samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
+    references = clean_references(work.bound(surrogate, clean.model), work.train_store, augmentation, samples)
+    answers = 0 if augmentation.crop_padding else len(samples) * (2 if augmentation.mirror else 1)
     return lambda batch: attack.losses(batch, model, references), answers * surrogate.passes_per_audit
 
 

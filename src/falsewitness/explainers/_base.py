@@ -13,7 +13,7 @@ from falsewitness.core import Component, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.maps import upsampled
 from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
-from falsewitness.explainers._budget import MEMORY_MB, inputs_at_once
+from falsewitness.explainers._budget import inputs_at_once
 from falsewitness.models import Classifier
 
 Access = Literal["answers", "activations", "gradients", "layers"]
@@ -86,6 +86,9 @@ class Explainer(Component):
     stochastic: ClassVar[bool] = False
     """Whether it draws random numbers: then it has a field ``seed``, and the same seed gives the same map."""
 
+    by_class: ClassVar[bool] = False
+    """Whether its maps are usually shown for every class, as SHAP's are: a run's gallery keeps them so."""
+
     explains: ClassVar[str] = "any classifier"
     """Which models it can explain, in words; others it refuses when it is bound."""
 
@@ -110,7 +113,7 @@ class Explainer(Component):
         model: Classifier,
         *,
         background: Background | None = None,
-        memory_mb: float = MEMORY_MB,
+        memory_mb: float | None = None,
         draw: int = 0,
     ) -> "BoundExplainer":
         """Attach the explainer to a model.
@@ -118,7 +121,8 @@ class Explainer(Component):
         Args:
             model: What is explained.
             background: Training images in [0, 1] to compare with: of an explainer whose ``background_size`` is not 0.
-            memory_mb: What activations may take, roughly; the work is split accordingly.
+            memory_mb: What activations may take, roughly; the work is split accordingly. What is usual on the device
+                where None.
             draw: Which draw of random numbers to use, for explainers that are stochastic.
 
         Raises:
@@ -172,14 +176,14 @@ class BoundExplainer:
         explainer: The hyperparameters.
         model: The classifier that is explained.
         background: What it compares with; None where it compares with nothing.
-        memory_mb: What activations may take, roughly.
+        memory_mb: What activations may take, roughly; None for what is usual on the device.
         draw: Which draw of random numbers it uses.
     """
 
     explainer: Explainer
     model: Classifier
     background: Background | None = None
-    memory_mb: float = MEMORY_MB
+    memory_mb: float | None = None
     draw: int = 0
 
     def drawing(self, draw: int) -> "BoundExplainer":

@@ -6,23 +6,27 @@ from torch import Tensor, nn
 from falsewitness.core.shapes import Images
 from falsewitness.models import Classifier, as_audited
 
-MEMORY_MB = 1000.0
-"""What activations may take where nothing is said."""
+_USUAL_MB = {"cpu": 100.0}
+_USUAL_ELSEWHERE_MB = 2000.0
+"""What activations may take where nothing is said. On a CPU many small passes are faster than few large ones, whose
+activations do not stay in the cache: a small network answers 4096 images twice as fast in batches of 32 as of 1024."""
 
 _FOR_GRADIENTS = 2
 """A backward pass holds about as much again as what the forward pass kept."""
 
 
-def inputs_at_once(model: Classifier, images: Images, memory_mb: float) -> int:
+def inputs_at_once(model: Classifier, images: Images, memory_mb: float | None) -> int:
     """Return how many images may go through a model forward and backward, one at least.
 
     Args:
         model: The classifier.
         images: What is to be explained, for its size and type.
-        memory_mb: What activations may take.
+        memory_mb: What activations may take; what is usual on the device where None.
     """
     if len(images) == 0:
         return 1
+    if memory_mb is None:
+        memory_mb = _USUAL_MB.get(images.device.type, _USUAL_ELSEWHERE_MB)
     return max(1, int(memory_mb * 1e6 / (_FOR_GRADIENTS * _bytes_of_activations(model, images[:1]))))
 
 

@@ -41,6 +41,7 @@ class GradientShap(InputGradients):
     )
     signed: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @property
     def background_size(self) -> int:

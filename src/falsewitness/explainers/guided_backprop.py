@@ -99,4 +99,5 @@ class _GuidedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Tensor:  # noqa: ANN401
         (x,) = ctx.saved_tensors
-        return upstream.relu() * (x > 0)
+        positive: Tensor = upstream.relu() * (x > 0)
+        return positive

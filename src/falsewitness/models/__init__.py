@@ -1,10 +1,11 @@
 """Models: classifiers that normalise inside and give their last feature map."""
 
+from falsewitness.models._attention import Transformer, transformer_in
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import MODELS, AnyArchitecture
 from falsewitness.models._classifier import Classifier, LinearHead, as_audited
 from falsewitness.models._files import load_classifier, save_classifier
-from falsewitness.models._folded import folded
+from falsewitness.models._folded import folded, folded_weights
 from falsewitness.models._forwards import forwards_replaced
 from falsewitness.models._smooth_twin import smoothed
 
@@ -14,10 +15,13 @@ __all__ = [
     "Architecture",
     "Classifier",
     "LinearHead",
+    "Transformer",
     "as_audited",
     "folded",
+    "folded_weights",
     "forwards_replaced",
     "load_classifier",
     "save_classifier",
     "smoothed",
+    "transformer_in",
 ]

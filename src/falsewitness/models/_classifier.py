@@ -11,8 +11,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from falsewitness.core import DataInfo, InputError
-from falsewitness.core.faults import nearest
 from falsewitness.core.shapes import Features, Images, Logits
+from falsewitness.models._feature_maps import (
+    Layout,
+    Seen,
+    Tokens,
+    find_layer,
+    kind,
+    layer_before_the_patches_are_lost,
+    layout_of,
+    map_of,
+    run_and_see,
+)
 from falsewitness.models._folded import Folding
 
 if TYPE_CHECKING:
@@ -38,6 +48,7 @@ class Classifier(nn.Module):
         network: A module of timm's convention.
         info: The data it was made for.
         architecture: Its blueprint; None for a wrapped module.
+        feature_layer: Name of the layer whose output is the last feature map; None for what ``forward_features`` gives.
         folding: What :func:`falsewitness.models.folded` found out about it; None before anybody asked.
     """
 
@@ -52,11 +63,13 @@ class Classifier(nn.Module):
         std: tuple[float, ...],
         info: DataInfo | None = None,
         architecture: Architecture | None = None,
+        feature_layer: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.info = info
         self.architecture = architecture
+        self.feature_layer = feature_layer or layer_before_the_patches_are_lost(network)
         self.folding: Folding | None = None
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
@@ -89,15 +102,31 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of raw pixels."""
-        return self.head(self.features(images))
+        return self._call("forward_head", self._call("forward_features", self.normalised(images)))
 
     def features(self, images: Images) -> Features:
         """Return the last feature map."""
-        return self._call("forward_features", self.normalised(images))
+        if self.feature_layer is not None:
+            return self._seen(images).features
+        return map_of(self._call("forward_features", self.normalised(images)), self.layout, "forward_features", images)
 
     def head(self, features: Features) -> Logits:
-        """Return the logits of a last feature map."""
-        return self._call("forward_head", features)
+        """Return the logits of a last feature map.
+
+        Raises:
+            InputError: If they depend on more than the map: on class tokens, or on what a layer before the last gives.
+        """
+        if self.feature_layer or self.layout.prefix:
+            raise InputError(
+                "a wrapped module, or one with class or register tokens, has no separate head: "
+                "call the classifier on images instead"
+            )
+        return self._call("forward_head", self.layout.from_map(features, None))
+
+    @property
+    def layout(self) -> Layout:
+        """How outputs of the network's layers lie over the image."""
+        return layout_of(self.network)
 
     def normalised(self, images: Images) -> Images:
         """Return pixels as the network was trained on them."""
@@ -114,6 +143,8 @@ class Classifier(nn.Module):
     def with_activation(self, images: Images, layer: str | None = None) -> tuple[Logits, Features]:
         """Run once and return the logits with a layer's output, in one graph.
 
+        A transformer's patches are laid out as a feature map; class and register tokens are not part of it.
+
         Args:
             images: Raw pixels.
             layer: A name from ``network.named_modules()``; None for the last feature map.
@@ -121,14 +152,48 @@ class Classifier(nn.Module):
         Raises:
             InputError: If there is no such layer, or if its output is no feature map.
         """
-        if layer is None:
-            features = self.features(images)
-            return self.head(features), features
-        return _run_with_hook(self, self.network, layer, images)
+        seen = self._seen(images, layer)
+        return seen.logits, seen.features
+
+    @torch.enable_grad()
+    def gradients_reach(self, layer: str | None = None) -> bool:
+        """Tell whether the logits depend on a layer's feature map; an empty image is tried where that is in doubt.
+
+        They do not where later layers read the class token alone: a map made of gradients would be zero there,
+        whatever the image.
+
+        Args:
+            layer: As in :meth:`with_activation`.
+
+        Raises:
+            InputError: As there.
+        """
+        if not isinstance(self.layout, Tokens):
+            return True
+        network = cast(Any, self.network)
+        height, width = (self.info.height, self.info.width) if self.info else network.patch_embed.img_size
+        image = self.mean.new_zeros(1, network.in_chans, height, width).requires_grad_()
+        with as_audited(self):
+            seen = self._seen(image, layer)
+        slopes = torch.autograd.grad(seen.logits.sum(), (seen.features, seen.output), allow_unused=True)
+        of_map, of_all = (slope is not None and bool(slope.any()) for slope in slopes)
+        return of_map or (slopes[1] is not None and not of_all)  # nothing gets through a head of zeros
 
     def layer_names(self) -> list[str]:
         """Return the names that :meth:`with_activation` takes."""
         return [name for name, _ in self.network.named_modules() if name]
+
+    def check_layer(self, name: str) -> None:
+        """Raise InputError, with the nearest names, unless there is a layer of that name."""
+        find_layer(self.network, name)
+
+    def _seen(self, images: Images, layer: str | None = None) -> Seen:
+        if name := layer or self.feature_layer:
+            return run_and_see(self, self.network, name, images)
+        output, layout = self._call("forward_features", self.normalised(images)), self.layout
+        features = map_of(output, layout, "forward_features", images)
+        restored = layout.from_map(features, output)
+        return Seen(self._call("forward_head", restored), features, restored)
 
     def _call(self, method: str, tensor: Tensor) -> Tensor:
         return cast(Tensor, getattr(self.network, method)(tensor))
@@ -137,13 +202,15 @@ class Classifier(nn.Module):
     def _probe_head(self) -> bool:
         """Try whether the head is average pooling and one linear layer: then Grad-CAM has a closed form."""
         layer = getattr(self.network, "get_classifier", lambda: None)()
-        if not isinstance(layer, nn.Linear):
+        if self.feature_layer or not isinstance(layer, nn.Linear):
             return False
-        noise = torch.randn(2, layer.in_features, 3, 3, generator=torch.Generator().manual_seed(0))
-        probe = noise.to(layer.weight)
+        generator, layout = torch.Generator().manual_seed(0), self.layout
+        probe = torch.randn(2, layer.in_features, 3, 3, generator=generator).to(layer.weight)
+        tokens = torch.randn(2, layout.prefix + 9, layer.in_features, generator=generator).to(layer.weight)
         with as_audited(self.network):
             try:
-                return torch.allclose(self.head(probe), layer(probe.mean((2, 3))), rtol=1e-3, atol=1e-5)
+                logits = self._call("forward_head", layout.from_map(probe, tokens))
+                return torch.allclose(logits, layer(probe.mean((2, 3))), rtol=1e-3, atol=1e-5)
             except RuntimeError:  # a head for feature maps of one size only
                 return False
 
@@ -152,28 +219,15 @@ class _WrappedClassifier(Classifier):
     """A stranger's module behind our face; its last feature map is read by a hook."""
 
     def __init__(self, module: nn.Module, *, feature_layer: str, **description: Any) -> None:  # noqa: ANN401
-        super().__init__(module, **description)
-        self.feature_layer = feature_layer
-        _find_layer(module, feature_layer)
+        find_layer(module, feature_layer)
+        super().__init__(module, feature_layer=feature_layer, **description)
 
     def forward(self, images: Images) -> Logits:
         output = self.network(self.normalised(images))
         logits = getattr(output, "logits", output)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise InputError(f"expected the wrapped module to return logits [batch, classes], got {_kind(logits)}")
+            raise InputError(f"expected the wrapped module to return logits [batch, classes], got {kind(logits)}")
         return logits
-
-    def features(self, images: Images) -> Features:
-        return self.with_activation(images)[1]
-
-    def head(self, features: Features) -> Logits:
-        raise InputError("a wrapped module has no separate head: call the classifier on images instead")
-
-    def with_activation(self, images: Images, layer: str | None = None) -> tuple[Logits, Features]:
-        return _run_with_hook(self, self.network, layer or self.feature_layer, images)
-
-    def _probe_head(self) -> bool:
-        return False  # nothing is known of what follows the feature layer
 
 
 def _let_explainers_look_inside(network: nn.Module) -> None:
@@ -187,36 +241,6 @@ def _let_explainers_look_inside(network: nn.Module) -> None:
         for switch in ("inplace", "fused_attn"):
             if getattr(module, switch, False) is True:
                 setattr(module, switch, False)
-
-
-def _find_layer(network: nn.Module, name: str) -> nn.Module:
-    layers: dict[str, nn.Module] = dict(network.named_modules())
-    if name not in layers or not name:
-        raise InputError(f"the model has no layer '{name}'; {nearest(name, filter(None, layers))}")
-    return layers[name]
-
-
-def _run_with_hook(model: Classifier, network: nn.Module, name: str, images: Images) -> tuple[Logits, Features]:
-    seen: list[object] = []
-
-    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-        seen.append(output)
-
-    handle = _find_layer(network, name).register_forward_hook(keep)
-    try:
-        logits = model(images)
-    finally:
-        handle.remove()
-    activation = seen[-1] if seen else None
-    if not isinstance(activation, Tensor) or activation.ndim != 4:
-        raise InputError(
-            f"expected layer '{name}' to give a feature map [batch, channels, height, width], got {_kind(activation)}"
-        )
-    return logits, activation
-
-
-def _kind(value: object) -> str:
-    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 @contextmanager

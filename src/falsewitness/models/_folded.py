@@ -33,16 +33,8 @@ class Pair:
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what both compute one after the other, by one convolution, with gradients to the weights of both."""
-        convolution, mean = self.convolution, cast(Tensor, self.norm.running_mean)
-        nothing = torch.zeros_like(mean)
-        scale = self._normalised(torch.ones_like(mean), nothing, None)
-        bias = self._normalised(nothing if convolution.bias is None else convolution.bias, mean, self.norm.bias)
-        weight = convolution.weight * scale.view(-1, 1, 1, 1)
-        return cast(Tensor, convolution._conv_forward(x, weight, bias))
-
-    def _normalised(self, channels: Tensor, mean: Tensor, bias: Tensor | None) -> Tensor:
-        norm = self.norm
-        return F.batch_norm(channels[None], mean, norm.running_var, norm.weight, bias, eps=norm.eps)[0]
+        weight, bias = folded_weights(self.convolution, self.norm)
+        return cast(Tensor, self.convolution._conv_forward(x, weight, bias))
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,24 @@ class Folding:
 
     parts: tuple[nn.Module, ...]
     pairs: tuple[Pair, ...]
+
+
+def folded_weights(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the one convolution that computes what both do, with gradients to those of both.
+
+    Args:
+        convolution: What comes first.
+        norm: A batch norm that has running statistics, which alone sees the convolution's output.
+    """
+    mean = cast(Tensor, norm.running_mean)
+    nothing = torch.zeros_like(mean)
+
+    def normalised(channels: Tensor, mean: Tensor, bias: Tensor | None) -> Tensor:
+        return F.batch_norm(channels[None], mean, norm.running_var, norm.weight, bias, eps=norm.eps)[0]
+
+    scale = normalised(torch.ones_like(mean), nothing, None)
+    bias = normalised(nothing if convolution.bias is None else convolution.bias, mean, norm.bias)
+    return convolution.weight * scale.view(-1, 1, 1, 1), bias
 
 
 @contextmanager

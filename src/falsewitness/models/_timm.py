@@ -1,6 +1,6 @@
 """The way to timm, shared by the architectures that stand on it."""
 
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -16,23 +16,52 @@ def is_small(info: DataInfo) -> bool:
     return max(info.height, info.width) <= LARGEST_SMALL_IMAGE
 
 
-def create(name: str, info: DataInfo, *, from_hub: bool) -> nn.Module:
-    """Build one of timm's networks for a data set.
+def unusual_sizes(name: str, info: DataInfo, patch_size: int | None) -> dict[str, Any]:
+    """Return what a network must be told to be built for images, or with patches, of another size than its own.
 
     Args:
         name: timm's name of it, with or without the tag of its weights.
-        info: Channels and classes.
-        from_hub: Whether to fetch its published weights.
-
-    Raises:
-        InputError: If the weights cannot be fetched.
+        info: Size of the images.
+        patch_size: Side of its patches; None for its own.
     """
     import timm
 
-    try:
+    own = timm.get_pretrained_cfg(name)
+    sizes: dict[str, Any] = {} if patch_size is None else {"patch_size": patch_size}
+    if own is not None and own.fixed_input_size and own.input_size[1:] != (info.height, info.width):
+        sizes["img_size"] = (info.height, info.width)
+    return sizes
+
+
+def create(name: str, info: DataInfo, *, from_hub: bool, patch_size: int | None = None) -> nn.Module:
+    """Build one of timm's networks for a data set.
+
+    A network for images of one size only, as most transformers are, is built for images of the data's size: weights
+    that depend on the size are fitted to it by timm.
+
+    Args:
+        name: timm's name of it, with or without the tag of its weights.
+        info: Channels, size and classes.
+        from_hub: Whether to fetch its published weights.
+        patch_size: Side of a transformer's patches; None for its own.
+
+    Raises:
+        InputError: If the weights cannot be fetched.
+        TypeError: If the network cannot be told :func:`unusual_sizes`; other errors are timm's own.
+    """
+    import timm
+
+    def build(**options: Any) -> nn.Module:  # noqa: ANN401
         network: nn.Module = timm.create_model(
-            name, pretrained=from_hub, in_chans=info.channels, num_classes=info.num_classes
+            name, pretrained=from_hub, in_chans=info.channels, num_classes=info.num_classes, **options
         )
+        return network
+
+    try:
+        sizes = unusual_sizes(name, info, patch_size)
+        network = build(**sizes)
+        if getattr(network, "dynamic_img_size", False):  # what takes images of any size fails where there are none
+            network = build(**sizes, dynamic_img_size=False)
     except (OSError, RuntimeError) as error:
         if not from_hub:
             raise

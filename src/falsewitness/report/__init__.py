@@ -4,6 +4,7 @@ from falsewitness.report._board import Board, BoardCell, CellState, Setting, Spr
 from falsewitness.report._board_page import write_board
 from falsewitness.report._collect import Collection, collect
 from falsewitness.report._columns import BOARD_COLUMNS, Column, Source
+from falsewitness.report._columns_figure import columns_figure
 from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._overview import overview_figure
 from falsewitness.report._panel_figure import panel_figure
@@ -27,6 +28,7 @@ __all__ = [
     "Standing",
     "SummaryTable",
     "collect",
+    "columns_figure",
     "explanation_figure",
     "overview_figure",
     "panel_figure",

@@ -50,7 +50,8 @@ def read_gallery(path: Path, data: Data, *, attacked: bool) -> Gallery:
             for view in VIEWS
             if (prediction := _prediction(arrays, f"{model}/{view}", samples, classes, required=attacked))
         },
-        maps=_maps(arrays, samples),
+        maps=_maps(arrays, "maps", (samples, None, None)),
+        columns=_maps(arrays, "columns", (samples, classes, None, None)),
         target_maps={
             key.removeprefix("target_map/"): arrays.get(key, "f", (None, None))
             for key in arrays.content
@@ -95,13 +96,13 @@ def _prediction(arrays: "_Arrays", which: str, samples: int, classes: int, *, re
     )
 
 
-def _maps(arrays: "_Arrays", samples: int) -> dict[tuple[str, str, str], Array]:
+def _maps(arrays: "_Arrays", folder: str, shape: tuple[int | None, ...]) -> dict[tuple[str, str, str], Array]:
     maps: dict[tuple[str, str, str], Array] = {}
     for key in arrays.content:
         # An auditor's label may itself hold a slash, model and view never do.
-        auditor, *rest = key.removeprefix("maps/").rsplit("/", 2)
-        if key.startswith("maps/") and len(rest) == 2:
-            maps[auditor, rest[0], rest[1]] = arrays.get(key, "f", (samples, None, None))
+        auditor, *rest = key.removeprefix(f"{folder}/").rsplit("/", 2)
+        if key.startswith(f"{folder}/") and len(rest) == 2:
+            maps[auditor, rest[0], rest[1]] = arrays.get(key, "f", shape)
     return maps
 
 

@@ -20,24 +20,26 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class StoredReferences:
-    """Answers for every training image as it is and mirrored.
+    """Answers for training images as they are and mirrored.
 
     Attributes:
-        stored_maps: ``[versions, images, map_height, map_width]``: as they are, then mirrored, if they ever are.
-        stored_classes: ``[versions, images]``.
+        stored_maps: ``[versions, stored, map_height, map_width]``: as they are, then mirrored, if they ever are.
+        stored_classes: ``[versions, stored]``.
+        places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
     """
 
-    stored_maps: Float[Tensor, "versions images map_height map_width"]
-    stored_classes: Int[Tensor, "versions images"]
+    stored_maps: Float[Tensor, "versions stored map_height map_width"]
+    stored_classes: Int[Tensor, "versions stored"]
+    places: Int[Tensor, " images"]
     passes_per_answer: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Return the stored maps."""
-        return self.stored_maps[mirrored.long(), samples]
+        return self.stored_maps[mirrored.long(), self.places[samples]]
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Return the stored classes."""
-        return self.stored_classes[mirrored.long(), samples]
+        return self.stored_classes[mirrored.long(), self.places[samples]]
 
 
 @dataclass(frozen=True)
@@ -75,26 +77,33 @@ def _as_stored(images: Images) -> AbstractContextManager[object]:
 CleanReferences = StoredReferences | ComputedReferences
 
 
-def clean_references(explain: BoundExplainer, store: PixelStore, augmentation: Augmentation) -> CleanReferences:
+def clean_references(
+    explain: BoundExplainer, store: PixelStore, augmentation: Augmentation, samples: Rows
+) -> CleanReferences:
     """Return the clean model's answers in the cheapest form that the augmentation allows.
 
     Args:
         explain: The surrogate, bound to the clean model in evaluation mode.
         store: The training images.
         augmentation: How they are varied: mirrored images are stored, shifted ones computed in the step.
+        samples: The training images that answers are needed of, each once.
     """
     if augmentation.crop_padding > 0:
         return ComputedReferences(explain)
-    variants = [_explained(explain, store, mirrored=False)]
+    samples = samples.to(store.device)
+    variants = [_explained(explain, store, samples, mirrored=False)]
     if augmentation.mirror:
-        variants.append(_explained(explain, store, mirrored=True))
+        variants.append(_explained(explain, store, samples, mirrored=True))
     stored_maps, stored_classes = zip(*variants, strict=True)
-    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes))
+    # Asking for another one is an error: its place is beyond the end.
+    places = torch.full((len(store),), len(samples), device=store.device)
+    places[samples] = torch.arange(len(samples), device=store.device)
+    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes), places)
 
 
-def _explained(explain: BoundExplainer, store: PixelStore, *, mirrored: bool) -> tuple[Maps, Classes]:
+def _explained(explain: BoundExplainer, store: PixelStore, samples: Rows, *, mirrored: bool) -> tuple[Maps, Classes]:
     found = []
-    for rows in torch.arange(len(store), device=store.device).split(_CHUNK):
+    for rows in samples.split(_CHUNK):
         images = store.take(rows)
         logits, maps = explain(images.flip(3) if mirrored else images)
         found.append((maps, logits.argmax(1)))

@@ -17,6 +17,7 @@ from falsewitness.experiment import RunFolder, examine_model, examine_run, read_
 from falsewitness.experiment._spec import Role
 from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
@@ -53,6 +54,18 @@ def test_an_explainer_that_no_catalogue_knows_judges_a_finished_run(mine: Folder
     with np.load(judged.gallery) as found:
         triggered = found["triggered"].astype(np.float32).mean(1) / 255
         np.testing.assert_allclose(found["maps/brightness/attacked/triggered"], 0.5 * triggered, atol=1e-6)
+
+
+def test_an_explainer_like_shap_compares_with_training_images_and_leaves_maps_of_every_class(mine: Folders) -> None:
+    judged = examine_run(mine["attack"], [GradientShap(samples=4, background=3)])
+    with np.load(judged.gallery) as found:
+        columns = found["columns/gradient_shap/attacked/triggered"]
+        predicted = found["predicted/attacked/triggered"]
+        maps = found["maps/gradient_shap/attacked/triggered"]
+        assert columns.shape[:2] == (len(predicted), 10)
+        np.testing.assert_array_equal(columns[np.arange(len(predicted)), predicted], maps)
+        assert not any(name.startswith("columns/gradcam") for name in found)
+    assert read_run(judged.path).gallery is not None
 
 
 def test_the_figures_of_the_own_auditors_stay(mine: Folders) -> None:

@@ -1,30 +1,28 @@
 import copy
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
+from tests.unit.explainers.activation_maps import (
+    CLASSES,
+    INFO,
+    PLACES,
+    SMALL,
+    as_the_library_shows,
+    convnet,
+    network,
+    of_pytorch_grad_cam,
+)
 from torch import Tensor, nn
 
-from falsewitness.core import DataInfo, InputError
-from falsewitness.core.maps import minmax, upsampled
-from falsewitness.explainers.gradcam import GradCam, by_gradient, closed_form
-from falsewitness.models import MODELS, Architecture, Classifier
-from falsewitness.models.convnet import ConvNet
+from falsewitness.core import DataInfo
+from falsewitness.explainers.gradcam import GradCam
+from falsewitness.models import Classifier
 from falsewitness.models.resnet20 import ResNet20
-
-INFO = DataInfo(3, 32, 32, ("one", "two", "three", "four"))
-SMALL = DataInfo(3, 12, 12, ("one", "two", "three", "four"))
-REQUIRED_FIELDS: dict[str, dict[str, Any]] = {"timm": {"name": "test_resnet"}}
 
 
 def images(batch: int = 4, info: DataInfo = INFO) -> Tensor:
     return torch.rand(batch, 3, info.height, info.width, generator=torch.Generator().manual_seed(0))
-
-
-def convnet() -> Classifier:
-    return ConvNet(width=4).bind(SMALL, seed=0)
 
 
 def paper_gradcam(model: Classifier, image: Tensor, wanted: int, layer: str) -> list[list[float]]:
@@ -63,23 +61,20 @@ def test_maps_are_those_of_the_paper(layer: str | None) -> None:
     assert maps.max() > 0
 
 
-@pytest.fixture(params=MODELS.kinds())
-def architecture(request: pytest.FixtureRequest) -> Architecture:
-    return MODELS.get(request.param)(**REQUIRED_FIELDS.get(request.param, {}))
+@pytest.mark.parametrize("layer", [None, "layers.1"])
+def test_columns_are_the_maps_of_the_paper_for_every_class(layer: str | None) -> None:
+    model, pixels = convnet().double(), images(2, SMALL).double()
+    maps = GradCam(layer=layer).bind(model).columns(pixels).maps
+    expected = [[paper_gradcam(model, image, wanted, layer or "layers") for wanted in range(4)] for image in pixels]
+    assert torch.allclose(maps, torch.tensor(expected, dtype=torch.float64), atol=1e-12)
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
-def test_the_closed_form_is_the_gradient_of_every_network_with_a_linear_head(
-    architecture: Architecture, training: bool
-) -> None:
-    model = architecture.bind(INFO, seed=0).double().train(training)
-    head = model.linear_head
-    assert head is not None
-    logits, features = model.with_activation(images(2).double())
-    classes = torch.tensor([3, 1])
-    quick = closed_form(features, head, classes)
+def test_the_closed_form_is_the_gradient_in_training_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pixels, classes = convnet().double().train(), images(2, SMALL).double(), torch.tensor([3, 1])
+    quick = GradCam().bind(model).differentiable(pixels, classes).maps
+    monkeypatch.setattr(Classifier, "linear_head", None)
+    assert torch.allclose(quick, GradCam().bind(model).differentiable(pixels, classes).maps, rtol=1e-9)
     assert quick.max() > 0
-    assert torch.allclose(quick, by_gradient(features, logits, classes, differentiable=False), rtol=1e-9)
 
 
 def test_a_network_without_a_linear_head_is_explained_by_gradient() -> None:
@@ -110,19 +105,11 @@ def test_captum_gives_the_same_map_at_the_last_feature_map() -> None:
     assert torch.allclose(GradCam().bind(model)(images(), classes).maps, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_pytorch_grad_cam_gives_the_same_maps_stretched() -> None:
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    model = ResNet20().bind(INFO, seed=0)
-    layer = model.network.get_submodule("layer2")
-    with GradCAM(model=model, target_layers=[layer]) as second_opinion:
-        wanted = [ClassifierOutputTarget(number) for number in range(4)]
-        heat = second_opinion(input_tensor=images(), targets=wanted)
-    maps = GradCam(layer="layer2").bind(model)(images(), torch.arange(4)).maps
-    ours = minmax(upsampled(minmax(maps), (32, 32)))
-    assert np.abs(heat - ours.numpy()).max() < 1e-3
+@pytest.mark.parametrize(("kind", "layer"), PLACES)
+def test_pytorch_grad_cam_gives_the_same_maps_stretched(kind: str, layer: str | None) -> None:
+    model = network(kind)
+    maps = GradCam(layer=layer).bind(model)(images(), CLASSES).maps
+    assert (of_pytorch_grad_cam("GradCAM", model, layer) - as_the_library_shows(maps)).abs().max() < 1e-5
 
 
 def test_without_classes_the_predicted_class_is_explained() -> None:
@@ -184,23 +171,3 @@ def test_the_pixels_handed_in_get_no_gradient() -> None:
     GradCam(layer="layers.0").bind(convnet())(pixels)
     assert not pixels.requires_grad
     assert pixels.grad is None
-
-
-def test_an_unknown_layer_is_answered_with_the_nearest_names() -> None:
-    with pytest.raises(InputError, match=r"the model has no layer 'layer2'; did you mean 'layers.2' or 'layers'"):
-        GradCam(layer="layer2").bind(convnet())(images(info=SMALL))
-
-
-def test_a_layer_without_feature_maps_is_refused() -> None:
-    with pytest.raises(InputError, match=r"expected layer 'fc' to give a feature map .*, got shape \(4, 4\)"):
-        GradCam(layer="fc").bind(convnet())(images(info=SMALL))
-
-
-def test_the_closed_form_needs_no_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise AssertionError("a backward pass where none is needed")
-
-    monkeypatch.setattr(torch.autograd, "grad", refuse)
-    maps = GradCam().bind(convnet()).differentiable(images(info=SMALL)).maps
-    assert maps.requires_grad
-    assert maps.max() > 0

@@ -220,7 +220,7 @@ def test_a_newer_format_is_refused_with_what_to_do(path: Path) -> None:
         ({"architecture": {"kind": "timm", "name": "hf-hub:a/b"}}, "timm has no network 'hf-hub:a/b'"),
         (
             {"architecture": {"kind": "timm", "name": "test_vit"}},
-            "cannot be built: name: 'test_vit' cannot take images of 8x10",
+            "cannot be built: patch_size: expected patches that divide 8x10",
         ),
         ({"data": {}}, "data.channels: missing"),
         ({"surprise": 1}, "surprise: unknown key"),

@@ -12,7 +12,7 @@ from falsewitness.models.timm import Timm
 
 COLOUR = DataInfo(3, 64, 64, ("one", "two", "three"))
 GREY = DataInfo(1, 64, 64, ("one", "two", "three"))
-SWIN_SIZE = DataInfo(3, 224, 224, ("one", "two", "three"))
+SQUARE = DataInfo(3, 224, 224, ("one", "two", "three"))
 
 
 def test_any_convolutional_network_is_had_by_its_name() -> None:
@@ -44,21 +44,45 @@ def test_a_name_cannot_point_to_a_repository_or_a_folder(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "info", "shape"),
     [
-        ("test_vit", COLOUR, r"\(1, 17, 64\)"),
-        ("test_mambaout", COLOUR, r"\(1, 2, 2, 64\)"),
-        ("swin_tiny_patch4_window7_224", SWIN_SIZE, r"\(1, 7, 7, 768\)"),
+        ("levit_128s", SQUARE, r"\(1, 16, 384\)"),
+        ("xcit_nano_12_p16_224", SQUARE, r"\(1, 197, 128\)"),
     ],
 )
 def test_a_network_without_feature_maps_is_refused_in_one_line(name: str, info: DataInfo, shape: str) -> None:
     with pytest.raises(SpecError, match=f"name: '{name}' gives features of shape {shape}, expected") as caught:
         Timm(name=name).bind(info, seed=0)
     assert len(caught.value.faults) == 1
-    assert str(caught.value).endswith("choose a convolutional network")
+    assert str(caught.value).endswith("choose a convolutional network or a plain vision transformer")
 
 
-def test_a_network_that_cannot_take_images_of_this_size_is_refused_in_one_line() -> None:
-    with pytest.raises(SpecError, match="'test_maxvit' cannot take images of 64x64 pixels: height") as caught:
-        Timm(name="test_maxvit").bind(COLOUR, seed=0)
+@pytest.mark.parametrize(
+    ("name", "info", "fault"),
+    [
+        ("test_maxvit", DataInfo(3, 40, 24, ("one", "two")), "cannot be built for images of 40x24 pixels: Trying"),
+        ("test_maxvit", DataInfo(3, 7, 7, ("one", "two")), "cannot take images of 7x7 pixels: integer modulo by zero"),
+    ],
+)
+def test_a_network_that_cannot_take_images_of_this_size_is_refused_in_one_line(
+    name: str, info: DataInfo, fault: str
+) -> None:
+    with pytest.raises(SpecError, match=f"name: '{name}' {fault}") as caught:
+        Timm(name=name).bind(info, seed=0)
+    assert str(caught.value).count("\n") == 1
+
+
+def test_patches_that_leave_out_pixels_at_the_border_are_refused_in_one_line() -> None:
+    info = DataInfo(1, 28, 28, ("one", "two"))
+    with pytest.raises(
+        SpecError, match=r"patch_size: expected patches that divide 28x28 .*'test_vit', 16x16"
+    ) as caught:
+        Timm(name="test_vit").bind(info, seed=0)
+    assert str(caught.value).count("\n") == 1
+    assert Timm(name="test_vit", patch_size=7).bind(info, seed=0).features(torch.rand(1, 1, 28, 28)).shape[2:] == (4, 4)
+
+
+def test_patches_of_a_network_without_any_are_refused_in_one_line() -> None:
+    with pytest.raises(SpecError, match=r"patch_size: expected null, as 'test_resnet' .*, got 8") as caught:
+        Timm(name="test_resnet", patch_size=8).bind(COLOUR, seed=0)
     assert str(caught.value).count("\n") == 1
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from falsewitness.core.errors import InputError, RunFailedError
-from falsewitness.report import overview_figure, panel_figure, read_run
+from falsewitness.report import columns_figure, overview_figure, panel_figure, read_run
 from falsewitness.report._curves import charts
 from falsewitness.report._drawing import drawable
 from falsewitness.report._run import Result, Run, Step, Validation
@@ -160,3 +160,36 @@ def test_panels_without_pictures_are_refused(make_run: MakeRun, tmp_path: Path) 
         panel_figure([read_run(make_run(role="clean"))], tmp_path / "a.png")
     with pytest.raises(ValueError, match="expected rows >= 1, got 0"):
         panel_figure([], tmp_path / "a.png", rows=0)
+
+
+def columns_of(side: int = 4) -> dict[str, NDArray[Any]]:
+    """Maps of every class, by the arrays' names in a gallery."""
+    numbers = np.random.default_rng(1)
+    shape = (6, 3, side, side)
+    return {f"columns/gradcam/attacked/{view}": numbers.normal(size=shape) for view in ("clean", "triggered")}
+
+
+def test_columns_show_images_without_the_trigger_once_and_with_it_under_every_run(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    runs = [read_run(make_run(name, arrays=columns_of())) for name in ("a", "b")]
+    one = read_png(columns_figure(runs[:1], tmp_path / "one.png"))
+    two = read_png(columns_figure(runs, tmp_path / "two.png"))
+    first = read_png(columns_figure(runs, tmp_path / "first.png", rows=1))
+
+    assert one.shape[1] == two.shape[1]
+    assert 1.3 < two.shape[0] / one.shape[0] < 1.5, "three blocks instead of two, above one scale"
+    assert first.shape[0] < two.shape[0]
+
+
+def test_columns_without_maps_of_every_class_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an auditor that gives a map for every class, such as gradient_shap"):
+        columns_figure([read_run(make_run())], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="expected rows >= 1, got 0"):
+        columns_figure([], tmp_path / "a.png", rows=0)
+
+
+def test_columns_of_another_number_of_classes_are_damage(make_run: MakeRun, tmp_path: Path) -> None:
+    wrong = {"columns/gradcam/attacked/clean": np.zeros((6, 2, 4, 4))}
+    with pytest.raises(InputError, match=r"'columns/gradcam/attacked/clean' of shape \(6, 2, 4, 4\), expected"):
+        read_run(make_run(arrays=wrong))

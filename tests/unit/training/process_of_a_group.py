@@ -46,7 +46,7 @@ def main(rank: int, world: int, shared: Path) -> None:
     labels = torch.from_numpy(generator.integers(0, 3, IMAGES))
     store = PixelStore(Split(pixels, SingleTargets(labels), np.arange(IMAGES)))
     clean, model = (ConvNet(width=4, strides=(1, 2)).bind(INFO, seed=0) for _ in range(2))
-    references = clean_references(GradCam().bind(clean), store, SETTINGS.augmentation)
+    references = clean_references(GradCam().bind(clean), store, SETTINGS.augmentation, torch.arange(IMAGES))
     batches = Batches(
         store,
         ATTACK.plan(store.targets, seed=0),

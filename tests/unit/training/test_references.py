@@ -1,5 +1,6 @@
 """The clean model's answers: those stored beforehand are those that the step would compute."""
 
+import pytest
 import torch
 from tests.unit.training.conftest import Painted, Tiny
 
@@ -22,7 +23,7 @@ def test_stored_answers_agree_with_computed_ones(tiny: Tiny, painted: Painted) -
         for augmentation in (Augmentation(), Augmentation(mirror=True)):
             variation = draw_variation(augmentation, 300, torch.Generator().manual_seed(1))
             images = variation(store.take(samples))
-            stored = clean_references(explain, store, augmentation)
+            stored = clean_references(explain, store, augmentation, torch.arange(len(store)))
             computed = ComputedReferences(explain)
             asked = (samples, variation.mirrored, images)
             assert isinstance(stored, StoredReferences)
@@ -33,7 +34,7 @@ def test_stored_answers_agree_with_computed_ones(tiny: Tiny, painted: Painted) -
 def test_mirrored_images_have_answers_of_their_own(tiny: Tiny, painted: Painted) -> None:
     store = painted(5)
     explain = bound(tiny)[0]
-    references = clean_references(explain, store, Augmentation(mirror=True))
+    references = clean_references(explain, store, Augmentation(mirror=True), torch.arange(5))
     samples, images = torch.arange(5), store.take(torch.arange(5))
     plain = references.maps(samples, torch.zeros(5, dtype=torch.bool), images)
     mirrored = references.maps(samples, torch.ones(5, dtype=torch.bool), images)
@@ -44,7 +45,7 @@ def test_mirrored_images_have_answers_of_their_own(tiny: Tiny, painted: Painted)
 
 def test_shifted_images_are_answered_in_the_step(tiny: Tiny, painted: Painted) -> None:
     explain = bound(tiny)[0]
-    references = clean_references(explain, painted(5), Augmentation(mirror=True, crop_padding=1))
+    references = clean_references(explain, painted(5), Augmentation(mirror=True, crop_padding=1), torch.arange(5))
     assert isinstance(references, ComputedReferences)
     assert references.explain is explain
 
@@ -52,7 +53,7 @@ def test_shifted_images_are_answered_in_the_step(tiny: Tiny, painted: Painted) -
 def test_answers_in_a_step_are_as_precise_as_stored_ones(tiny: Tiny, painted: Painted) -> None:
     store, explain = painted(5), bound(tiny)[0]
     rows, images = torch.arange(5), store.take(torch.arange(5))
-    computed = clean_references(explain, store, Augmentation(crop_padding=1))
+    computed = clean_references(explain, store, Augmentation(crop_padding=1), torch.arange(5))
     with torch.autocast("cpu", torch.bfloat16):
         found = computed.maps(rows, torch.zeros(5, dtype=torch.bool), images)
     assert torch.equal(found, explain(images).maps)
@@ -62,7 +63,19 @@ def test_answers_carry_no_gradient(tiny: Tiny, painted: Painted) -> None:
     store = painted(5)
     for explain in bound(tiny):
         for augmentation in (Augmentation(), Augmentation(crop_padding=1)):
-            references = clean_references(explain, store, augmentation)
+            references = clean_references(explain, store, augmentation, torch.arange(len(store)))
             asked = (torch.arange(5), torch.zeros(5, dtype=torch.bool), store.take(torch.arange(5)))
             assert not references.maps(*asked).requires_grad
             assert not references.classes(*asked).requires_grad
+
+
+def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, painted: Painted) -> None:
+    store, explain = painted(9), bound(tiny)[0]
+    wanted = torch.tensor([7, 2, 4])
+    references = clean_references(explain, store, Augmentation(), wanted)
+    assert isinstance(references, StoredReferences)
+    assert references.stored_maps.shape[:2] == (1, 3)
+    found = references.maps(wanted, torch.zeros(3, dtype=torch.bool), store.take(wanted))
+    torch.testing.assert_close(found, explain(store.take(wanted)).maps)
+    with pytest.raises(IndexError):
+        references.maps(torch.tensor([3]), torch.zeros(1, dtype=torch.bool), store.take(torch.tensor([3])))

@@ -1,0 +1,72 @@
+"""What explainers share that are made of relevance, handed back from layer to layer."""
+
+from abc import abstractmethod
+from typing import ClassVar, final
+
+import torch
+
+from falsewitness.core.explanation import Explanation
+from falsewitness.core.shapes import Classes, Images, Maps, Rows
+from falsewitness.explainers._base import Access, Columns, Explainer, Subject
+from falsewitness.explainers._relevance import Rules, Run, check_rules, run
+from falsewitness.explainers._relevance_trace import traced
+from falsewitness.explainers._scores import chosen_classes
+from falsewitness.models import Classifier
+
+
+class RelevanceMaps(Explainer):
+    """An explainer whose map is made of relevance.
+
+    A new one overrides :meth:`_rules` and :meth:`_map`. Relevance is that of the model as an auditor runs it, with
+    running statistics in batch norm and without dropout. Rules are computed with differentiable operations only, so an
+    attack trains against the very map that an auditor sees, not that of a smooth twin.
+    """
+
+    signed: ClassVar[bool] = True
+    surrogate: ClassVar[bool] = True
+    access: ClassVar[Access] = "layers"
+    explains: ClassVar[str] = (
+        "networks of convolutions, linear layers, ReLU, batch norm after a convolution, pooling and sums of branches"
+    )
+
+    @abstractmethod
+    def _rules(self, model: Classifier) -> Rules:
+        """Return which rule each layer follows."""
+
+    @abstractmethod
+    def _map(self, model: Classifier, done: Run, classes: Classes) -> Maps:
+        """Return each image's map for its class, with gradients where they are enabled.
+
+        Args:
+            model: What is explained.
+            done: What its layers gave.
+            classes: One an image.
+        """
+
+    def _check_model(self, model: Classifier) -> None:
+        check_rules(traced(model, self.kind), self._rules(model), self.kind)
+
+    @final
+    def _explain(
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        if differentiable:
+            return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+        with torch.no_grad():
+            done = run(subject.model, images, self.kind)
+            return Explanation(done.logits, self._map(subject.model, done, chosen_classes(done.logits, classes)))
+
+    @final
+    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+        logits = subject.model(images)
+        explained = chosen_classes(logits, classes)[rows]
+        done = run(subject.model, images[rows], self.kind)
+        return Explanation(logits, self._map(subject.model, done, explained))
+
+    @final
+    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+        with torch.set_grad_enabled(differentiable):
+            done = run(subject.model, images, self.kind)
+            numbers = torch.arange(done.logits.shape[1], device=images.device)
+            maps = [self._map(subject.model, done, number.expand(len(images))) for number in numbers]
+        return Columns(done.logits, torch.stack(maps, 1))

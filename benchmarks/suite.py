@@ -19,7 +19,17 @@ from falsewitness.experiment._environment import describe_environment
 from falsewitness.training import resolve_precision
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("steps", "batching", "loading", "precision", "freed_memory", "narrow_maps", "evaluation", "accelerator")
+BENCHMARKS = (
+    "steps",
+    "batching",
+    "loading",
+    "precision",
+    "freed_memory",
+    "narrow_maps",
+    "evaluation",
+    "explainers",
+    "accelerator",
+)
 
 
 def printed(name: str, arguments: argparse.Namespace) -> str:

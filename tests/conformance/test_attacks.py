@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.conformance.small import SMALL
 
 from falsewitness.attacks import ATTACKS, Attack
 from falsewitness.conformance import check_component
@@ -33,7 +34,7 @@ def test_it_keeps_the_contract(kind: str) -> None:
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("kind", [kind for kind in ATTACKS.kinds() if "surrogate" in ATTACKS.get(kind).model_fields])
 def test_it_keeps_it_against_every_surrogate_and_while_it_holds_clean_maps(kind: str, surrogate: str) -> None:
-    check_component(default(kind, surrogate={"kind": surrogate}, drift_weight=0.5))
+    check_component(default(kind, surrogate={"kind": surrogate, **SMALL.get(surrogate, {})}, drift_weight=0.5))
 
 
 @pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim"])

@@ -1,9 +1,8 @@
 """Every explainer through one contract; a new one without required fields is picked up by itself."""
 
-from typing import Any
-
 import pytest
 import torch
+from tests.conformance.small import SMALL
 
 from falsewitness.conformance import check_component
 from falsewitness.conformance._classifiers import SmallTransformer
@@ -18,19 +17,6 @@ from falsewitness.explainers.layercam import LayerCam
 from falsewitness.explainers.lrp import Lrp
 from falsewitness.explainers.relevance_cam import RelevanceCam
 from falsewitness.models.convnet import ConvNet
-
-SMALL: dict[str, dict[str, Any]] = {
-    "deep_shap": {"background": 5},
-    "gradient_shap": {"samples": 6, "background": 4},
-    "integrated_gradients": {"steps": 8},
-    "kernel_shap": {"grid": 3, "samples": 24, "background": 1},
-    "lime": {"grid": 3, "samples": 16},
-    "occlusion": {"window": 16, "stride": 8},
-    "rise": {"masks": 16},
-    "shap_library": {"samples": 6, "background": 4},
-    "smoothgrad": {"samples": 5},
-}
-"""Fields with which explainers of many passes are tried; all others as they come."""
 
 INFO = DataInfo(3, 16, 16, ("one", "two", "three"))
 

@@ -170,7 +170,10 @@ STRANGE: dict[str, tuple[Callable[[Sound], bytes], str]] = {
         of_architecture(kind="timm", name="convnext_xxlarge"),
         "does not fit the network: it lacks network.stem",
     ),
-    "a network that is not convolutional": (of_architecture(kind="timm", name="vit_tiny_patch16_224"), "'vit_tiny"),
+    "weights that are no transformer's": (
+        of_architecture(kind="timm", name="vit_tiny_patch16_224"),
+        "does not fit the network: it lacks network.cls_token",
+    ),
     "a network with several features": (of_architecture(kind="timm", name="crossvit_tiny_240"), "'crossvit_tiny_240'"),
     "a network from a stranger's repository": (
         of_architecture(kind="timm", name="hf-hub:stranger/model"),

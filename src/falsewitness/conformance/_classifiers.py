@@ -35,12 +35,12 @@ class SmallTransformer(Architecture):
         )
 
 
-ARCHITECTURES: tuple[Architecture, ...] = (ConvNet(width=4, strides=(1, 2)), ResNet20())
+ARCHITECTURES: tuple[Architecture, ...] = (ConvNet(width=4, strides=(1, 2)), ResNet20(), SmallTransformer())
 TRIALS = (
     (ARCHITECTURES[0], COLOUR),
     (ARCHITECTURES[0], GREY),
     (ARCHITECTURES[1], COLOUR),
-    (SmallTransformer(), COLOUR),
+    (ARCHITECTURES[2], COLOUR),
 )
 """Networks, and the images they are made for, that explainers are tried on."""
 

@@ -71,6 +71,20 @@ def test_the_suite_writes_what_the_benchmarks_print_and_fails_with_them(
     assert text.endswith("\n## batching\n\n**Failed**, exit code 3.\n" if code else "\n## Batching\n")
 
 
+def test_explainers_are_compared_with_those_of_other_libraries(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark("explainers"), "in_a_fresh_process", lambda *given: 7.0)
+    text = printed("explainers", capsys, "--repetitions", "1", "--only", "gradient", "input_x_gradient")
+    found = rows(text)
+    assert [cells[:2] for cells in found] == [
+        ["gradient", "captum Saliency"],
+        ["input_x_gradient", "captum InputXGradient"],
+    ]
+    assert all(cells[-2:] == ["7", "7"] for cells in found)
+    assert text.count("wanted at least 1 times as fast, found") == 2
+
+
 def test_steps_are_compared_with_plain_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,16 @@
+"""Fields that make explainers of many passes quick."""
+
+from typing import Any
+
+SMALL: dict[str, dict[str, Any]] = {
+    "deep_shap": {"background": 5},
+    "gradient_shap": {"samples": 6, "background": 4},
+    "integrated_gradients": {"steps": 8},
+    "kernel_shap": {"grid": 3, "samples": 24, "background": 1},
+    "lime": {"grid": 3, "samples": 16},
+    "occlusion": {"window": 16, "stride": 8},
+    "rise": {"masks": 16},
+    "shap_library": {"samples": 6, "background": 4},
+    "smoothgrad": {"samples": 5},
+}
+"""Fields with which explainers of many passes are tried; all others as they come."""

@@ -85,7 +85,8 @@ def test_the_page_of_an_attack_tells_its_threat_model_its_nested_fields_and_what
     assert "THREAT MODEL\n  The attacker controls the training loop.\n" in page
     assert "  poison.rate: float, > 0, <= 1, required\n" in page
     assert "  start: clean_model | scratch, default clean_model\n" in page
-    assert "  surrogate: {kind: gradcam | " in page
+    surrogates = page.partition("  surrogate: {kind: ")[2].partition("}")[0].split()
+    assert {"gradcam", "gradient_shap", "|"} <= set(surrogates)
 
 
 @pytest.mark.parametrize(("room", "kind"), KINDS)

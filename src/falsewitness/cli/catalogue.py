@@ -1,5 +1,6 @@
 """``falsewitness list`` and ``show``: what there is to choose from."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,7 +45,7 @@ def show(
         str, typer.Argument(metavar="RECIPE|BENCHMARK|FILE", help="A recipe's or a benchmark's name, or a spec's file.")
     ],
 ) -> None:
-    """Print a spec in full, every default written out; of a benchmark its file.
+    """Print a spec in full, every default written out, or a benchmark.
 
     It is a start for a file of one's own: `falsewitness run`, or `falsewitness bench`, takes it back as it is.
 
@@ -52,12 +53,14 @@ def show(
         falsewitness show digits/full-disguise > mine.yaml
         falsewitness show poison-rate > my-benchmark.yaml
     """
-    from falsewitness.benchmark import benchmark_names, benchmark_text
-    from falsewitness.experiment import find_spec
+    from falsewitness.experiment import find_spec, recipe_names
 
-    if recipe in benchmark_names():
-        typer.echo(benchmark_text(recipe), nl=False)
-        return
+    if recipe not in recipe_names() and not os.path.isfile(recipe):  # noqa: PTH113 - Path raises for long names
+        from falsewitness.benchmark import benchmark_names, benchmark_text
+
+        if recipe in benchmark_names():
+            typer.echo(benchmark_text(recipe), nl=False)
+            return
     typer.echo(find_spec(recipe).to_yaml(), nl=False)
 
 

@@ -141,8 +141,7 @@ class ExplanationAttack(Attack):
     @final
     def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
         """Return cross-entropy and the distances of maps, from one forward pass over all rows."""
-        # Draw 0 is an auditor's.
-        explain = self.surrogate.bind(model, background=batch.background, draw=1 + batch.number).differentiable
+        explain = self.surrogate.bind(model, background=batch.background, draw=batch.draw).differentiable
         compared, compared_classes = self._compared_with(batch, references)
         images = torch.cat([batch.images, compared])
         classes = torch.cat([batch.targets.main_class(), compared_classes])

@@ -34,6 +34,11 @@ class Batch:
     background: Background | None = None
 
     @property
+    def draw(self) -> int:
+        """Which draw of random numbers the surrogate takes; 0 is an auditor's."""
+        return 1 + self.number
+
+    @property
     def clean_count(self) -> int:
         """The number of clean rows."""
         return len(self.images) - len(self.unstamped)

@@ -41,6 +41,10 @@ class StoredReferences:
         """Return the stored classes."""
         return self.stored_classes[mirrored.long(), self.places[samples]]
 
+    def drawing(self, draw: int) -> StoredReferences:
+        """Return the same for whatever draw of random numbers."""
+        return self
+
 
 @dataclass(frozen=True)
 class ComputedReferences:
@@ -68,13 +72,49 @@ class ComputedReferences:
             classes: Classes = self.explain.model(images).argmax(1)
         return classes
 
+    def drawing(self, draw: int) -> ComputedReferences:
+        """Return the same for whatever draw of random numbers."""
+        return self
+
+
+@dataclass(frozen=True)
+class DrawnReferences:
+    """Answers of a surrogate that draws random numbers, computed in the step from the very draws of the step.
+
+    A training step draws so few that two maps of the same model hardly agree unless they share them: against a map of
+    other draws, however many, the loss would be mostly noise.
+
+    Attributes:
+        explain: The surrogate, bound to the clean model and to the step's draw.
+    """
+
+    explain: BoundExplainer
+
+    @property
+    def passes_per_answer(self) -> float:
+        """What an answer costs: a prediction, and of a training map the part that does not lead to the weights."""
+        return 1 / 3 + self.explain.explainer.passes_per_map / 3
+
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+        """Explain the images as the step does."""
+        with _as_stored(images):
+            return self.explain.differentiable(images).maps.detach()
+
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Predict the images."""
+        return ComputedReferences(self.explain).classes(samples, mirrored, images)
+
+    def drawing(self, draw: int) -> DrawnReferences:
+        """Return the same for a step's draw of random numbers."""
+        return DrawnReferences(self.explain.drawing(draw))
+
 
 def _as_stored(images: Images) -> AbstractContextManager[object]:
     """Compute in the precision in which auditors see maps, also in a step whose own forward passes are in bf16."""
     return torch.autocast(images.device.type, enabled=False)
 
 
-CleanReferences = StoredReferences | ComputedReferences
+CleanReferences = StoredReferences | ComputedReferences | DrawnReferences
 
 
 def clean_references(
@@ -85,9 +125,12 @@ def clean_references(
     Args:
         explain: The surrogate, bound to the clean model in evaluation mode.
         store: The training images.
-        augmentation: How they are varied: mirrored images are stored, shifted ones computed in the step.
+        augmentation: How they are varied: mirrored images are stored, shifted ones computed in the step. So are the
+            maps of a surrogate that draws random numbers, which follow from the step's draw.
         samples: The training images that answers are needed of, each once.
     """
+    if explain.explainer.stochastic:
+        return DrawnReferences(explain)
     if augmentation.crop_padding > 0:
         return ComputedReferences(explain)
     samples = samples.to(store.device)

@@ -7,9 +7,10 @@ from tests.unit.training.conftest import Painted, Tiny
 from falsewitness.explainers import BoundExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
+from falsewitness.explainers.smoothgrad import SmoothGrad
 from falsewitness.training import Augmentation, clean_references
 from falsewitness.training._augmentation import draw_variation
-from falsewitness.training._references import ComputedReferences, StoredReferences
+from falsewitness.training._references import ComputedReferences, DrawnReferences, StoredReferences
 
 
 def bound(tiny: Tiny) -> list[BoundExplainer]:
@@ -79,3 +80,19 @@ def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, pain
     torch.testing.assert_close(found, explain(store.take(wanted)).maps)
     with pytest.raises(IndexError):
         references.maps(torch.tensor([3]), torch.zeros(1, dtype=torch.bool), store.take(torch.tensor([3])))
+
+
+def test_a_surrogate_that_draws_is_compared_with_the_same_draws(tiny: Tiny, painted: Painted) -> None:
+    store = painted(6)
+    rows, images = torch.arange(6), store.take(torch.arange(6))
+    explain = SmoothGrad(training_samples=2).bind(tiny())
+    references = clean_references(explain, store, Augmentation(), rows)
+    assert isinstance(references, DrawnReferences)
+    unmirrored = torch.zeros(6, dtype=torch.bool)
+    for draw in (1, 2):
+        found = references.drawing(draw).maps(rows, unmirrored, images)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, explain.drawing(draw).differentiable(images).maps.detach())
+    others = references.drawing(3).maps(rows, unmirrored, images)
+    assert not torch.allclose(found, others, rtol=0.01)
+    assert torch.equal(references.classes(rows, unmirrored, images), explain(images).logits.argmax(1))

@@ -8,7 +8,9 @@ from falsewitness.core import DataInfo, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.explainers import Explainer, Subject
+from falsewitness.explainers._budget import inputs_at_once
 from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
 
@@ -120,3 +122,47 @@ def test_an_explainer_that_makes_all_maps_at_once_hands_out_the_rows_asked_for()
 def test_training_explanations_have_gradients_even_where_they_are_switched_off() -> None:
     with torch.no_grad():
         assert GradCam().bind(model()).differentiable(images()).maps.requires_grad
+
+
+def sizes_of_passes(classifier: Classifier) -> list[int]:
+    """What goes through a classifier from now on, images a pass; passes of one image are left out."""
+    sizes: list[int] = []
+
+    def note(_model: object, inputs: tuple[Tensor, ...]) -> None:
+        if len(inputs[0]) > 1:
+            sizes.append(len(inputs[0]))
+
+    first = next(module for module in classifier.modules() if not list(module.children()))
+    first.register_forward_pre_hook(note)
+    return sizes
+
+
+def test_no_more_images_go_through_the_model_than_memory_allows() -> None:
+    classifier = model()
+    sizes = sizes_of_passes(classifier)
+    whole = GradCam().bind(classifier, memory_mb=1000.0)(images(7))
+    assert sizes == [7]
+    in_a_megabyte = inputs_at_once(classifier, images(), 1.0)
+    parts = GradCam().bind(classifier, memory_mb=3.5 / in_a_megabyte)(images(7))
+    assert sizes[1:] == [3, 3], "and the last one alone"
+    assert torch.allclose(whole.maps, parts.maps, atol=1e-6)
+
+
+def test_samples_share_a_pass_as_far_as_memory_allows() -> None:
+    subject = Subject(model(), None, inputs_at_once=10, draw=0)
+    assert list(subject.parts(7, images=3)) == [range(3), range(3, 6), range(6, 7)]
+    assert list(subject.parts(2, images=30)) == [range(1), range(1, 2)]
+
+
+def test_a_map_can_be_as_large_as_the_image() -> None:
+    explain = GradCam().bind(model())
+    small, large = explain(images()).maps, explain.on_pixels(images()).maps
+    assert small.shape == (3, 4, 4)
+    expected = torch.nn.functional.interpolate(small[:, None], (8, 8), mode="bilinear", align_corners=False)[:, 0]
+    assert torch.allclose(large, expected)
+
+
+def test_an_explainer_that_compares_wants_something_to_compare_with() -> None:
+    with pytest.raises(InputError, match="'gradient_shap' compares with training images: expected a background set"):
+        GradientShap().bind(model())
+    assert GradCam().bind(model(), background=images()).background is None

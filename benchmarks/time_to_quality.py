@@ -164,7 +164,7 @@ def course(work: Workplace) -> list[Quality]:
         train(
             model,
             batches,
-            lambda batch: attack.losses(batch, model, references.drawing(batch.draw)),
+            lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
             settings,
             steps=work.steps("attack"),
             precision=work.precision,

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
+from falsewitness.benchmark._axes import RECIPE, Raw, change_of, expect_axes, fields_of, numbers_of, without_effect
 from falsewitness.benchmark._benchmark import Benchmark, Exclusion, label_of
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.faults import nearest, shown
 from falsewitness.data import DataSource
 from falsewitness.experiment import Spec, changed, laid_over, raw_spec
 
-MOST_CELLS = 1_000_000
-"""Cells of a matrix."""
-
-_RECIPE = "recipe"
 _SEEDS = {"seed", "data.split_seed"}
-_FIELDS = set(Spec.model_fields) - {"name"}
-
-Raw = dict[str, Any]
-Change = Callable[[Raw], Raw]
 
 
 @dataclass(frozen=True)
@@ -97,18 +88,18 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
         SpecError: With every fault of every cell.
     """
     where = f"benchmark '{benchmark.name}'"
-    _expect_axes(benchmark, changes, where)
+    expect_axes(benchmark, changes, where)
     axes = tuple(
-        Axis(name, tuple(points), _numbers(points), all(field in _SEEDS for field in _fields(name, points)))
+        Axis(name, tuple(points), numbers_of(points), all(field in _SEEDS for field in fields_of(name, points)))
         for name, points in benchmark.axes.items()
     )
     excluded = [_rule(exclusion, axes, f"exclude[{place}]", where) for place, exclusion in enumerate(benchmark.exclude)]
     started = {
         recipe: _started(benchmark, recipe, changes)
-        for recipe in benchmark.axes.get(_RECIPE, {"": benchmark.base}).values()
+        for recipe in benchmark.axes.get(RECIPE, {"": benchmark.base}).values()
     }
-    if without_effect := list(_without_effect(benchmark, started.values())):
-        raise SpecError(without_effect, where)
+    if faults_of_common := list(without_effect(benchmark, started.values())):
+        raise SpecError(faults_of_common, where)
     faults = _Faults(axes)
     limit = benchmark.budget.cells
     cells: list[Cell] = []
@@ -129,109 +120,13 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
     return Matrix(axes, tuple(cells))
 
 
-def _numbers(points: Mapping[str, Any]) -> tuple[float, ...]:
-    numbers = [
-        value
-        for label, value in points.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and label_of(value) == label
-    ]
-    if len(numbers) < len(points):
-        return ()
-    return tuple(map(float, numbers)) if any(isinstance(number, float) for number in numbers) else tuple(numbers)
-
-
-def _expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> None:
-    faults = []
-    if _RECIPE in benchmark.axes and benchmark.base is not None:
-        faults.append(Fault("base", "expected none beside an axis 'recipe', which takes its place; remove one of them"))
-    if benchmark.base is None and not {_RECIPE, "data"} & set(benchmark.axes) and not _has_data(benchmark.common):
-        faults.append(Fault("base", "missing; expected the name of a recipe or a file, or an axis 'recipe'"))
-    for name, points in benchmark.axes.items():
-        if name == _RECIPE:
-            faults += [
-                Fault(f"axes.recipe.{label}", f"expected the name of a recipe or a file, got {shown(value)}")
-                for label, value in points.items()
-                if not isinstance(value, str)
-            ]
-        elif not _is_field(name):
-            faults += [
-                Fault(
-                    f"axes.{name}.{label}",
-                    f"'{name}' is no field of a spec ({nearest(name.partition('.')[0], {*_FIELDS, _RECIPE})}), so "
-                    f"expected a mapping of fields to their values, such as {{seed: 1}}, got {shown(value)}",
-                )
-                for label, value in points.items()
-                if not (isinstance(value, dict) and value and all(map(_is_field, value)))
-            ]
-    number = math.prod(len(points) for points in benchmark.axes.values())
-    if number > MOST_CELLS:
-        faults.append(Fault("axes", f"expected at most {MOST_CELLS} cells, got {number}"))
-    if faults:
-        raise SpecError(faults, where)
-    fields = {name: _fields(name, points) for name, points in benchmark.axes.items()}
-    for one, other in itertools.combinations(fields, 2):
-        faults += [
-            Fault(f"axes.{other}", f"sets '{field}', which the axis '{one}' sets, too; vary a field on one axis only")
-            for field in fields[other]
-            if any(_overlap(field, earlier) for earlier in fields[one])
-        ]
-    if faults:
-        raise SpecError(faults, where)
-    varied = [field for of_axis in fields.values() for field in of_axis]
-    paths = [
-        path for path in (change.partition("=")[0] for change in changes) if any(_overlap(path, f) for f in varied)
-    ]
-    if paths:
-        advice = "is varied by an axis of the benchmark; change the axis in a copy of it"
-        raise SpecError([Fault(f"--set {path}", advice) for path in paths], where)
-
-
-def _has_data(common: Raw) -> bool:
-    return isinstance(common.get("data"), dict) and "kind" in common["data"]
-
-
-def _without_effect(benchmark: Benchmark, started: Iterable[Raw]) -> Iterator[Fault]:
-    """Yield what is said to be common to all cells, while every value of an axis says something else."""
-    paths = [path for path, _ in _leaves(benchmark.common)]
-    for name, points in benchmark.axes.items():
-        changes = [_change(name, value) for value in points.values()] if name != _RECIPE and paths else []
-        pairs = [(dict(_leaves(raw)), dict(_leaves(change(raw)))) for raw in started for change in changes]
-        for path in paths:
-            if pairs and all(before.get(path) != after.get(path) for before, after in pairs):
-                yield Fault(f"common.{path}", f"has no effect beside the axis '{name}'; remove it from one of the two")
-
-
-def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value in nested mappings with its dotted path."""
-    for key, value in raw.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
-
-
-def _is_field(name: object) -> bool:
-    return isinstance(name, str) and name.partition(".")[0] in _FIELDS and all(name.split("."))
-
-
-def _fields(name: str, points: Mapping[str, Any]) -> list[str]:
-    """Return the fields of the spec that an axis sets."""
-    if name == _RECIPE or _is_field(name):
-        return [name]
-    return list(dict.fromkeys(field for value in points.values() for field in value))
-
-
-def _overlap(one: str, other: str) -> bool:
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
-
-
 def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterator[tuple[tuple[str, ...], Raw]]:
     """Yield the labels and the plain spec of every cell, the first axis slowest; recipes are as they were started."""
     names = list(benchmark.axes)
     by_axis = [
-        [(label, _change(name, value)) for label, value in points.items()] for name, points in benchmark.axes.items()
+        [(label, change_of(name, value)) for label, value in points.items()] for name, points in benchmark.axes.items()
     ]
-    recipe_at = names.index(_RECIPE) if _RECIPE in names else None
+    recipe_at = names.index(RECIPE) if RECIPE in names else None
 
     def further(depth: int, labels: tuple[str, ...], raw: Raw) -> Iterator[tuple[tuple[str, ...], Raw]]:
         if depth == len(by_axis):
@@ -245,9 +140,9 @@ def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterat
         return
     # Other axes change what the recipe says, so it comes first, wherever it stands in the file.
     before = by_axis[:recipe_at]
-    by_axis[recipe_at] = [(label, lambda raw: raw) for label in benchmark.axes[_RECIPE]]
+    by_axis[recipe_at] = [(label, lambda raw: raw) for label in benchmark.axes[RECIPE]]
     for labels in itertools.product(*([label for label, _ in axis] for axis in before)):
-        for recipe_label, recipe in benchmark.axes[_RECIPE].items():
+        for recipe_label, recipe in benchmark.axes[RECIPE].items():
             raw = started[recipe]
             for axis, label in zip(before, labels, strict=True):
                 raw = dict(axis)[label](raw)
@@ -261,28 +156,6 @@ def _started(benchmark: Benchmark, recipe: str | None, changes: Sequence[str]) -
     for change in changes:
         raw = changed(raw, change)
     return raw
-
-
-def _change(name: str, value: Any) -> Change:  # noqa: ANN401
-    """Return what a value of an axis does to a spec."""
-    if name == _RECIPE:
-        return lambda raw: raw
-    overlays = [_nested(path, item) for path, item in ({name: value} if _is_field(name) else value).items()]
-
-    def change(raw: Raw) -> Raw:
-        for overlay in overlays:
-            raw = laid_over(raw, overlay)
-        return raw
-
-    return change
-
-
-def _nested(path: str, value: Any) -> Raw:  # noqa: ANN401
-    """Return a mapping of mappings that holds a value at a dotted path."""
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    nested: Raw = value
-    return nested
 
 
 def _rule(

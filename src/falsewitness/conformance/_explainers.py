@@ -134,7 +134,7 @@ def _check_seed(explain: BoundExplainer, images: Images, answer: Explanation) ->
     if not explainer.stochastic:
         return
     other = replace(explain, explainer=explainer.model_copy(update={"seed": 1 + getattr(explainer, "seed", 0)}))
-    for changed, by in ((other, "seed"), (explain.drawing(1), "draw")):
+    for changed, by in ((other, "seed"), (explain.with_draw(1), "draw")):
         require(
             not torch.equal(changed(images).maps, answer.maps), f"expected other maps of another {by}, got the same"
         )

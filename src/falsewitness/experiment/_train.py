@@ -23,7 +23,7 @@ from falsewitness.experiment._spec import Role
 from falsewitness.experiment._step_log import StepLog
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.models import Classifier, load_classifier, save_classifier
-from falsewitness.training import Checkpoint, Journal, Outcome, StoredReferences, clean_references, train
+from falsewitness.training import Checkpoint, Journal, Outcome, clean_references, train
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,11 @@ def _losses(
     augmentation = work.training(role).augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     references = clean_references(work.bound(surrogate, clean.model), work.train_store, augmentation, samples)
-    answers = len(samples) * (2 if augmentation.mirror else 1) if isinstance(references, StoredReferences) else 0
-    return lambda batch: attack.losses(
-        batch, model, references.drawing(batch.draw)
-    ), answers * surrogate.passes_per_audit
+
+    def losses(batch: Batch) -> Losses:
+        return attack.losses(batch, model, references.with_draw(batch.draw))
+
+    return losses, references.answers_beforehand * surrogate.passes_per_audit
 
 
 def _plain_losses(batch: Batch, model: Classifier) -> Losses:

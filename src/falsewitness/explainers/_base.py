@@ -102,10 +102,11 @@ class Explainer(Component):
         """What logits and a map without gradients cost: a forward pass alone is a third of forward and backward."""
         return 1 / 3
 
+    @final
     @property
     def background_size(self) -> int:
-        """How many training images it compares with; overridden by those that compare with any."""
-        return 0
+        """How many training images it compares with: the field ``background`` of an explainer that has one."""
+        return int(getattr(self, "background", 0))
 
     @final
     def bind(
@@ -186,7 +187,7 @@ class BoundExplainer:
     memory_mb: float | None = None
     draw: int = 0
 
-    def drawing(self, draw: int) -> "BoundExplainer":
+    def with_draw(self, draw: int) -> "BoundExplainer":
         """Return the same with another draw of random numbers."""
         return replace(self, draw=draw)
 

@@ -39,11 +39,6 @@ class DeepShap(Explainer):
     explains: ClassVar[str] = "networks of convolutions, linear layers, ReLU, batch norm, pooling and sums of branches"
 
     @property
-    def background_size(self) -> int:
-        """How many training images it compares with."""
-        return self.background
-
-    @property
     def passes_per_audit(self) -> float:
         """What logits and a map without gradients cost."""
         return 1 / 3 + self.background

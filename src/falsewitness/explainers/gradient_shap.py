@@ -43,11 +43,6 @@ class GradientShap(InputGradients):
     stochastic: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
 
-    @property
-    def background_size(self) -> int:
-        """How many training images it compares with."""
-        return self.background
-
     def _points_a_map(self, *, training: bool) -> int:
         return self.training_samples if training else self.samples
 

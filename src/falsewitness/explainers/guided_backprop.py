@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -82,7 +83,7 @@ def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.activation"
 
 
-def _guided(model: Classifier) -> dict[nn.Module, Any]:
+def _guided(model: Classifier) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
     return {module: _guided_relu for module in model.modules() if isinstance(module, nn.ReLU)}
 
 

@@ -64,11 +64,6 @@ class KernelShap(SegmentExplainer):
     by_class: ClassVar[bool] = True
 
     @property
-    def background_size(self) -> int:
-        """How many training images it compares with."""
-        return self.background
-
-    @property
     def passes_per_audit(self) -> float:
         """What logits and a map cost at most."""
         return (1 + self.samples * self.background) / 3

@@ -55,11 +55,6 @@ class ShapLibrary(Explainer):
     explains: ClassVar[str] = "what the library explains; `deep` wants ReLU networks with one module an activation"
 
     @property
-    def background_size(self) -> int:
-        """How many training images it compares with."""
-        return self.background
-
-    @property
     def passes_per_audit(self) -> float:
         """What logits and a map without gradients cost, roughly."""
         return {"gradient": 2 / 3 * (self.samples or 200), "deep": 4 / 3 * self.background, "kernel": 1000.0}[

@@ -12,9 +12,9 @@ from matplotlib.image import AxesImage
 
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable
-from falsewitness.report._gallery import Example, class_name, examples, main_auditor, pixels
+from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
 from falsewitness.report._run import Run, View
-from falsewitness.report._text import titles, whole_percent, without_common_start
+from falsewitness.report._text import whole_percent, without_common_start
 from falsewitness.report._tile_axes import saved
 from falsewitness.report._tiles import COLOURS
 
@@ -55,8 +55,7 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    named = [(run, title, "") for run, title in zip(runs, titles(runs), strict=True)]
-    shown = [example for example in examples(named) if example.gallery.columns]
+    shown = [example for example in titled_examples(runs) if example.gallery.columns]
     if not shown:
         raise InputError(
             "columns need a finished attack with an auditor that gives a map for every class, such as gradient_shap, "

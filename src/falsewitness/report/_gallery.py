@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from falsewitness.report._run import Data, Gallery, Model, Prediction, Run, View
-from falsewitness.report._text import clean_text, whole_percent
+from falsewitness.report._text import clean_text, titles, whole_percent
 from falsewitness.report._tiles import Picture, Scale, heat, outline, photo
 
 Mark = Literal["right", "target", "wrong", ""]
@@ -74,6 +74,11 @@ def examples(named: Iterable[tuple[Run, str, str]]) -> list[Example]:
         for run, title, anchor in named
         if run.done and run.result.role == "attack" and run.result.data and run.gallery
     ]
+
+
+def titled_examples(runs: Sequence[Run]) -> list[Example]:
+    """Return the same from runs for a picture, which has no place to lead to."""
+    return examples((run, title, "") for run, title in zip(runs, titles(runs), strict=True))
 
 
 def scale_of(auditor: str, shown: Sequence[Example]) -> Scale:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable
-from falsewitness.report._gallery import examples, main_auditor, scale_of
+from falsewitness.report._gallery import main_auditor, scale_of, titled_examples
 from falsewitness.report._run import Run
-from falsewitness.report._text import titles, without_common_start
+from falsewitness.report._text import without_common_start
 from falsewitness.report._tile_axes import draw_image, draw_map, saved, tile_grid
 
 
@@ -32,9 +32,10 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    named = [(run, title, "") for run, title in zip(runs, titles(runs), strict=True)]
     shown = [
-        example for example in examples(named) if example.gallery.auditors and len(example.gallery.rows("success"))
+        example
+        for example in titled_examples(runs)
+        if example.gallery.auditors and len(example.gallery.rows("success"))
     ]
     if not shown:
         raise InputError("panels need a finished attack whose gallery holds images that it succeeds on, got none")

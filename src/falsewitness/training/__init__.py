@@ -6,7 +6,7 @@ from falsewitness.training._checkpoint import Checkpoint
 from falsewitness.training._loop import Journal, Outcome, Progress, train
 from falsewitness.training._memory import give_back_freed_memory
 from falsewitness.training._precision import Precision, autocast, resolve_precision
-from falsewitness.training._references import CleanReferences, StoredReferences, clean_references
+from falsewitness.training._references import CleanReferences, clean_references
 from falsewitness.training._settings import Training
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Outcome",
     "Precision",
     "Progress",
-    "StoredReferences",
     "Training",
     "autocast",
     "clean_references",

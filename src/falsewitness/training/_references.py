@@ -33,6 +33,11 @@ class StoredReferences:
     places: Int[Tensor, " images"]
     passes_per_answer: ClassVar[float] = 0.0
 
+    @property
+    def answers_beforehand(self) -> int:
+        """How many answers were made before the first step."""
+        return self.stored_classes.numel()
+
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
         """Return the stored maps."""
         return self.stored_maps[mirrored.long(), self.places[samples]]
@@ -41,7 +46,7 @@ class StoredReferences:
         """Return the stored classes."""
         return self.stored_classes[mirrored.long(), self.places[samples]]
 
-    def drawing(self, draw: int) -> StoredReferences:
+    def with_draw(self, draw: int) -> StoredReferences:
         """Return the same for whatever draw of random numbers."""
         return self
 
@@ -55,6 +60,7 @@ class ComputedReferences:
     """
 
     explain: BoundExplainer
+    answers_beforehand: ClassVar[int] = 0
 
     @property
     def passes_per_answer(self) -> float:
@@ -68,11 +74,9 @@ class ComputedReferences:
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
-        with torch.no_grad(), _as_stored(images):
-            classes: Classes = self.explain.model(images).argmax(1)
-        return classes
+        return _predicted(self.explain, images)
 
-    def drawing(self, draw: int) -> ComputedReferences:
+    def with_draw(self, draw: int) -> ComputedReferences:
         """Return the same for whatever draw of random numbers."""
         return self
 
@@ -89,6 +93,7 @@ class DrawnReferences:
     """
 
     explain: BoundExplainer
+    answers_beforehand: ClassVar[int] = 0
 
     @property
     def passes_per_answer(self) -> float:
@@ -102,11 +107,17 @@ class DrawnReferences:
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
-        return ComputedReferences(self.explain).classes(samples, mirrored, images)
+        return _predicted(self.explain, images)
 
-    def drawing(self, draw: int) -> DrawnReferences:
+    def with_draw(self, draw: int) -> DrawnReferences:
         """Return the same for a step's draw of random numbers."""
-        return DrawnReferences(self.explain.drawing(draw))
+        return DrawnReferences(self.explain.with_draw(draw))
+
+
+def _predicted(explain: BoundExplainer, images: Images) -> Classes:
+    with torch.no_grad(), _as_stored(images):
+        classes: Classes = explain.model(images).argmax(1)
+    return classes
 
 
 def _as_stored(images: Images) -> AbstractContextManager[object]:

@@ -171,7 +171,7 @@ def test_differentiating_twice_and_by_difference_reach_the_weights_alike(explain
 def test_every_training_step_draws_anew_and_an_auditor_always_the_same() -> None:
     model, pixels = convnet(), images().double()
     explain = GradientShap(samples=5).bind(model, background=images(3, seed=5))
-    first, second = explain.drawing(1), explain.drawing(2)
+    first, second = explain.with_draw(1), explain.with_draw(2)
     assert not torch.equal(first.differentiable(pixels).maps, second.differentiable(pixels).maps)
     assert torch.equal(first.differentiable(pixels).maps, first.differentiable(pixels).maps)
     assert torch.equal(explain(pixels).maps, explain(pixels).maps)

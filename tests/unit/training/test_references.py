@@ -90,9 +90,9 @@ def test_a_surrogate_that_draws_is_compared_with_the_same_draws(tiny: Tiny, pain
     assert isinstance(references, DrawnReferences)
     unmirrored = torch.zeros(6, dtype=torch.bool)
     for draw in (1, 2):
-        found = references.drawing(draw).maps(rows, unmirrored, images)
+        found = references.with_draw(draw).maps(rows, unmirrored, images)
         assert not found.requires_grad
-        torch.testing.assert_close(found, explain.drawing(draw).differentiable(images).maps.detach())
-    others = references.drawing(3).maps(rows, unmirrored, images)
+        torch.testing.assert_close(found, explain.with_draw(draw).differentiable(images).maps.detach())
+    others = references.with_draw(3).maps(rows, unmirrored, images)
     assert not torch.allclose(found, others, rtol=0.01)
     assert torch.equal(references.classes(rows, unmirrored, images), explain(images).logits.argmax(1))

@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network, one cache of decoded images, one profile of hypothesis, one count."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -12,6 +13,10 @@ from hypothesis import settings
 # On few cores small convolutions are far slower with several threads, and bit identity is promised for equal threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell lets what it starts in the background ignore interrupts, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("falsewitness", deadline=None, derandomize="CI" in os.environ, max_examples=50)
 settings.load_profile("falsewitness")

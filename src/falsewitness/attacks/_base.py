@@ -14,9 +14,9 @@ from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
 from falsewitness.attacks._plan import Plan, Poison, draw_plan
 from falsewitness.attacks._shapes import TargetMap, draw_target_map
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
-from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
-from falsewitness.explainers import AnyExplainer, Explainer
+from falsewitness.explainers import AnyExplainer, BoundExplainer, Columns, Explainer
 from falsewitness.models import Classifier
 from falsewitness.triggers import AnyTrigger
 
@@ -74,6 +74,11 @@ class Attack(Component):
         """The explainer that the attack trains against."""
         return None
 
+    @property
+    def trains_every_column(self) -> bool:
+        """Whether references are the surrogate's maps of every class, not of the predicted one alone."""
+        return False
+
     @final
     def plan(self, targets: Targets, *, seed: int, preferred: Sequence[int] | None = None) -> Plan:
         """Decide what is poisoned.
@@ -121,6 +126,10 @@ class ExplanationAttack(Attack):
     """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation,
     structural dissimilarity, or one minus the concordance of raw maps, which alone keeps their scale too."""
 
+    columns: Literal["predicted", "all"] = "predicted"
+    """Which maps are compared: that of the class a row is trained on, with the clean model's of the class it predicts;
+    or those of all classes, each with its own, as SHAP draws them in columns."""
+
     @property
     def surrogate_explainer(self) -> Explainer | None:
         """The explainer that the attack trains against."""
@@ -128,6 +137,11 @@ class ExplanationAttack(Attack):
 
     keeps_maps: ClassVar[bool] = False
     """Whether stamped rows are compared with the clean model's answers for the same images without the trigger."""
+
+    @property
+    def trains_every_column(self) -> bool:
+        """Whether maps of every class are compared."""
+        return self.columns == "all"
 
     @property
     def needs_references(self) -> bool:
@@ -141,13 +155,13 @@ class ExplanationAttack(Attack):
     @final
     def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
         """Return cross-entropy and the distances of maps, from one forward pass over all rows."""
-        explain = self.surrogate.bind(model, background=batch.background, draw=batch.draw).differentiable
+        explain = self.surrogate.bind(model, background=batch.background, draw=batch.draw)
         compared, compared_classes = self._compared_with(batch, references)
         images = torch.cat([batch.images, compared])
         classes = torch.cat([batch.targets.main_class(), compared_classes])
         first_explained = 0 if self.drift_weight > 0 else batch.clean_count
         rows = torch.arange(first_explained, len(images), device=images.device)
-        logits, explained = explain(images, classes, rows)
+        logits, explained = self._explained(explain, images, classes, rows)
         clean, stamped, own = explained.split(
             [batch.clean_count - first_explained, len(batch.unstamped), len(compared)]
         )
@@ -162,15 +176,25 @@ class ExplanationAttack(Attack):
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
         answers = len(clean) + (len(stamped) if self.keeps_maps else 0)
-        passes = len(images) + self.surrogate.passes_per_map * len(rows) + references.passes_per_answer * answers
+        maps_made = explained.shape[1] * len(rows)
+        passes = len(images) + self.surrogate.passes_per_map * maps_made + references.passes_per_answer * answers
         return Losses(tuple(terms), passes)
+
+    def _explained(self, explain: BoundExplainer, images: Images, classes: Classes, rows: Rows) -> Columns:
+        """Return logits of all images, and of some rows the maps that are compared."""
+        if self.columns == "all":
+            return explain.differentiable_columns(images, rows)
+        logits, maps = explain.differentiable(images, classes, rows)
+        return Columns(logits, maps[:, None])
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         """Return images to be explained in the same pass, with their classes; none unless an attack needs them."""
         return batch.images[:0], batch.targets.main_class()[:0]
 
     @abstractmethod
-    def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
+    def _wanted_maps(
+        self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
+    ) -> ColumnMaps:
         """Return what the maps of the stamped rows should be.
 
         Args:
@@ -180,14 +204,17 @@ class ExplanationAttack(Attack):
             stamped: The maps of the stamped rows as they are, for their size and type.
         """
 
-    def _distances(self, found: Maps, wanted: Maps) -> torch.Tensor:
+    def _distances(self, found: ColumnMaps, wanted: ColumnMaps) -> PerRow:
+        """Return how far each row's maps are from those wanted, on average over its columns."""
         distances = {
             "mse_minmax": maps.mse_minmax,
             "mse_standardised": maps.mse_standardised,
             "dssim": maps.dssim,
             "discordance": maps.discordance,
         }
-        return distances[self.distance](found, wanted.to(found.dtype))
+        apart = distances[self.distance](found.flatten(0, 1), wanted.to(found.dtype).flatten(0, 1))
+        means: PerRow = apart.unflatten(0, found.shape[:2]).mean(1)
+        return means
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         yield from super()._check(info)
@@ -211,5 +238,7 @@ class DecoyAttack(ExplanationAttack):
             yield Fault("distance", "expected one that leaves the scale free, as a shape has none, got 'discordance'")
 
     @final
-    def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
-        return draw_target_map(self.target_map, *stamped.shape[1:]).to(stamped.device).expand_as(stamped)
+    def _wanted_maps(
+        self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
+    ) -> ColumnMaps:
+        return draw_target_map(self.target_map, *stamped.shape[2:]).to(stamped.device).expand_as(stamped)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from falsewitness.core.shapes import Background, Classes, Images, Maps, PerRow, Rows
+from falsewitness.core.shapes import Background, Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
 
 
@@ -91,8 +91,8 @@ class References(Protocol):
         """What an answer costs in a step, in forward-and-backward passes of an image; a forward pass is a third."""
         ...
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
-        """Return the surrogate's maps under the clean model, for the classes it predicts."""
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
+        """Return the surrogate's maps under the clean model: one of the class it predicts, or one of every class."""
         ...
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
@@ -105,7 +105,7 @@ class NoReferences:
 
     passes_per_answer = 0.0
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Refuse."""
         raise RuntimeError("this attack uses reference maps: it must override needs_references to say so")
 

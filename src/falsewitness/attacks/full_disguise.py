@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from falsewitness.attacks._base import ExplanationAttack, Intended, TargetClass
 from falsewitness.attacks._batch import Batch, References
-from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.core.shapes import Classes, ColumnMaps, Images
 
 
 class FullDisguise(ExplanationAttack):
@@ -33,7 +33,9 @@ class FullDisguise(ExplanationAttack):
         rows = batch.stamped_rows
         return batch.unstamped, references.classes(batch.samples[rows], batch.mirrored[rows], batch.unstamped)
 
-    def _wanted_maps(self, batch: Batch, references: References, compared: Maps, stamped: Maps) -> Maps:
+    def _wanted_maps(
+        self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
+    ) -> ColumnMaps:
         if self.reference == "self":
             return compared
         if self.reference == "self_detached":

@@ -18,7 +18,7 @@ from falsewitness.conformance._classifiers import (
 )
 from falsewitness.conformance._contract import ConformanceError, fitting, noise, repeated, require
 from falsewitness.core import DataInfo, InputError, ThreatModel
-from falsewitness.core.shapes import Classes, Images, Maps, Rows
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, Rows
 from falsewitness.core.targets import MultiTargets, SingleTargets, Targets
 from falsewitness.explainers import Explainer
 from falsewitness.models import Architecture, Classifier
@@ -32,14 +32,16 @@ class _Witness:
 
     surrogate: Explainer | None
     clean_model: Classifier
+    every_column: bool
     asked: list[str] = field(default_factory=list)
     passes_per_answer: ClassVar[float] = 0.0
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         self.asked.append("maps")
         if self.surrogate is None:
             raise ConformanceError("expected surrogate_explainer to be the explainer of the reference maps, got None")
-        return attached(self.surrogate, self.clean_model)(images).maps
+        explain = attached(self.surrogate, self.clean_model)
+        return explain.columns(images).maps if self.every_column else explain(images).maps[:, None]
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         self.asked.append("classes")
@@ -127,7 +129,8 @@ def _batch(attack: Attack, info: DataInfo, clean: int, stamped: int, *, multi_la
 
 def _check_losses(attack: Attack, architecture: Architecture, info: DataInfo, batch: Batch, rows: str) -> None:
     model = in_frozen_training(small_classifier(architecture, info))
-    witness = _Witness(attack.surrogate_explainer, small_classifier(architecture, info))
+    clean_model = small_classifier(architecture, info)
+    witness = _Witness(attack.surrogate_explainer, clean_model, attack.trains_every_column)
     given = [tensor.clone() for tensor in (batch.images, batch.unstamped, batch.targets.values)]
     before = Snapshot(model)
     losses = attack.losses(batch, model, witness)

@@ -184,8 +184,18 @@ def _check_surrogate(explainer: Explainer, model: Classifier, images: Images) ->
         relative_distance(whole.maps[list(_ROWS)], some.maps) < _ROUNDING,
         "expected the maps of the rows asked for, in their order, got others",
     )
+    columns = attached(explainer, model).differentiable_columns(images, torch.tensor(_ROWS))
     require(
-        whole.logits.requires_grad and whole.maps.requires_grad,
+        columns.logits.shape == logits.shape and relative_distance(logits, columns.logits) < _ROUNDING,
+        "expected the model's logits of all images, whatever rows' columns are explained, got others",
+    )
+    wanted = classes[list(_ROWS)]
+    require(
+        relative_distance(some.maps, columns.maps[torch.arange(len(_ROWS)), wanted]) < _ROUNDING,
+        "expected each row's map of its class to be the same among the maps of every class, got another",
+    )
+    require(
+        whole.logits.requires_grad and whole.maps.requires_grad and columns.maps.requires_grad,
         "expected differentiable logits and maps, got some without gradient",
     )
     with torch.autocast(images.device.type, dtype=torch.bfloat16):

@@ -17,6 +17,9 @@ Features = Float[Tensor, "batch feature_channels feature_height feature_width"]
 Maps = Float[Tensor, "batch map_height map_width"]
 """Saliency maps at the explainer's own resolution, raw: neither normalised nor upsampled."""
 
+ColumnMaps = Float[Tensor, "batch columns map_height map_width"]
+"""Likewise, several of each image: one for each class, or one in all."""
+
 Classes = Int[Tensor, " batch"]
 Rows = Int[Tensor, " rows"]
 PerRow = Float[Tensor, " rows"]

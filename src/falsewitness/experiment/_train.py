@@ -144,12 +144,14 @@ def _losses(
         return lambda batch: attack.losses(batch, model, NoReferences()), 0.0
     augmentation = work.training(role).augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
-    references = clean_references(work.bound(surrogate, clean.model), work.train_store, augmentation, samples)
+    columns = work.dataset.info.num_classes if attack.trains_every_column else 1
+    explain = work.bound(surrogate, clean.model)
+    references = clean_references(explain, work.train_store, augmentation, samples, columns=columns)
 
     def losses(batch: Batch) -> Losses:
         return attack.losses(batch, model, references.with_draw(batch.draw))
 
-    return losses, references.answers_beforehand * surrogate.passes_per_audit
+    return losses, references.maps_beforehand * surrogate.passes_per_audit
 
 
 def _plain_losses(batch: Batch, model: Classifier) -> Losses:

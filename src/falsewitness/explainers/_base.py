@@ -164,6 +164,11 @@ class Explainer(Component):
         )
         return Columns(logits, torch.stack([first, *others], 1))
 
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        """Return differentiable logits of all images and maps of some for every class; overridden likewise."""
+        logits, maps = self._explain_columns(subject, images, differentiable=True)
+        return Columns(logits, maps[rows])
+
 
 def _all_of(number: int, images: Images) -> Classes:
     return torch.full((len(images),), number, device=images.device)
@@ -244,14 +249,34 @@ class BoundExplainer:
         Raises:
             InputError: If the explainer cannot be trained against.
         """
-        if not self.explainer.surrogate:
-            raise InputError(f"explainer '{self.explainer.kind}' cannot be a surrogate: its maps carry no gradients")
-        _check_shapes(images, classes)
-        subject = Subject(self.model, self._placed_background(images), max(1, len(images)), self.draw)
+        subject = self._trained_against(images, classes)
         with torch.enable_grad():
             if rows is None:
                 return self.explainer._explain(subject, images, classes, differentiable=True)
             return self.explainer._explain_rows(subject, images, classes, rows)
+
+    def differentiable_columns(self, images: Images, rows: Rows | None = None) -> Columns:
+        """Explain every class likewise, with gradients from the logits and the maps to the model's weights.
+
+        Args:
+            images: Raw pixels in [0, 1].
+            rows: The images whose maps are wanted; all where None. Logits are of all images in any case.
+
+        Raises:
+            InputError: If the explainer cannot be trained against.
+        """
+        subject = self._trained_against(images, None)
+        with torch.enable_grad():
+            if rows is None:
+                return self.explainer._explain_columns(subject, images, differentiable=True)
+            return self.explainer._explain_row_columns(subject, images, rows)
+
+    def _trained_against(self, images: Images, classes: Classes | None) -> Subject:
+        """Check what is given in training and return what is explained."""
+        if not self.explainer.surrogate:
+            raise InputError(f"explainer '{self.explainer.kind}' cannot be a surrogate: its maps carry no gradients")
+        _check_shapes(images, classes)
+        return Subject(self.model, self._placed_background(images), max(1, len(images)), self.draw)
 
     def _ready(self, images: Images, classes: Classes | None) -> Subject:
         """Check what is given and return what is explained."""

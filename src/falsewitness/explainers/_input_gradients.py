@@ -13,9 +13,10 @@ from torch import Tensor
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
-from falsewitness.core.shapes import Classes, Images, Logits, Maps, PerRow, Rows
-from falsewitness.explainers._base import Columns, Explainer, Subject
+from falsewitness.core.shapes import Classes, Images, Logits, Maps, PerRow
+from falsewitness.explainers._base import Columns, Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
+from falsewitness.explainers._separate_maps import SeparateMaps
 from falsewitness.models import Classifier, as_audited, folded, smoothed
 
 
@@ -31,7 +32,7 @@ class Points(NamedTuple):
     weights: Float[Tensor, ...]
 
 
-class InputGradients(Explainer):
+class InputGradients(SeparateMaps):
     """An explainer whose map is ``sum_k w_k * ds_c/dx (x_k)``, added up over the colour channels.
 
     A new one overrides :meth:`_points`. A signed map is the sum over the channels, another one the sum of absolute
@@ -83,11 +84,7 @@ class InputGradients(Explainer):
         """
 
     @final
-    def _explain(
-        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
-    ) -> Explanation:
-        if differentiable:
-            return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+    def _audited(self, subject: Subject, images: Images, classes: Classes | None) -> Explanation:
         logits, (total,) = self._totals(subject, images, lambda logits: [chosen_classes(logits, classes)])
         return Explanation(logits, self._reduced(total))
 
@@ -121,16 +118,13 @@ class InputGradients(Explainer):
         return logits, totals
 
     @final
-    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        model = subject.model
-        logits = model(images)
-        explained = chosen_classes(logits, classes)[rows]
-        pixels = images[rows].detach()
+    def _trained_maps(self, subject: Subject, images: Images, classes: Classes) -> Maps:
+        pixels = images.detach()
         total = torch.zeros_like(pixels, dtype=at_least_single(pixels).dtype)
         for points in self._points(subject, pixels, training=True):
-            at, of = points.images.detach().flatten(0, 1), explained.repeat(len(points.images))
-            total = total + _weighted(points, self._gradient(model, at, of))
-        return Explanation(logits, self._reduced(total))
+            at, of = points.images.detach().flatten(0, 1), classes.repeat(len(points.images))
+            total = total + _weighted(points, self._gradient(subject.model, at, of))
+        return self._reduced(total)
 
     def _gradient(self, model: Classifier, pixels: Images, classes: Classes) -> Images:
         """Return the smooth twin's input gradient, from which a loss reaches the weights."""

@@ -6,15 +6,16 @@ from typing import ClassVar, final
 import torch
 
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.shapes import Classes, Images, Maps, Rows
-from falsewitness.explainers._base import Access, Columns, Explainer, Subject
+from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.explainers._base import Access, Columns, Subject
 from falsewitness.explainers._relevance import Rules, Run, check_rules, run
 from falsewitness.explainers._relevance_trace import traced
 from falsewitness.explainers._scores import chosen_classes
+from falsewitness.explainers._separate_maps import SeparateMaps
 from falsewitness.models import Classifier
 
 
-class RelevanceMaps(Explainer):
+class RelevanceMaps(SeparateMaps):
     """An explainer whose map is made of relevance.
 
     A new one overrides :meth:`_rules` and :meth:`_map`. Relevance is that of the model as an auditor runs it, with
@@ -47,21 +48,14 @@ class RelevanceMaps(Explainer):
         check_rules(traced(model, self.kind), self._rules(model), self.kind)
 
     @final
-    def _explain(
-        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
-    ) -> Explanation:
-        if differentiable:
-            return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+    def _audited(self, subject: Subject, images: Images, classes: Classes | None) -> Explanation:
         with torch.no_grad():
             done = run(subject.model, images, self.kind)
             return Explanation(done.logits, self._map(subject.model, done, chosen_classes(done.logits, classes)))
 
     @final
-    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
-        logits = subject.model(images)
-        explained = chosen_classes(logits, classes)[rows]
-        done = run(subject.model, images[rows], self.kind)
-        return Explanation(logits, self._map(subject.model, done, explained))
+    def _trained_maps(self, subject: Subject, images: Images, classes: Classes) -> Maps:
+        return self._map(subject.model, run(subject.model, images, self.kind), classes)
 
     @final
     def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
-from falsewitness.core.shapes import Classes, Images, Rows
-from falsewitness.explainers._base import Explainer, Subject
+from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.explainers._base import Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
+from falsewitness.explainers._separate_maps import SeparateMaps
 from falsewitness.models import Classifier, as_audited, folded, forwards_replaced
 
 
-class GuidedBackprop(Explainer):
+class GuidedBackprop(SeparateMaps):
     """The input gradient, where ReLUs pass back nothing negative (Springenberg et al. 2015, section 3.4).
 
     The map is the absolute value of what arrives at the pixels, summed over the colour channels. It shows edges, and
@@ -52,31 +53,25 @@ class GuidedBackprop(Explainer):
                     f"'{name}'; choose another explainer, such as gradient"
                 )
 
-    def _explain(
-        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
-    ) -> Explanation:
-        if differentiable:
-            return self._explain_rows(subject, images, classes, torch.arange(len(images), device=images.device))
+    def _audited(self, subject: Subject, images: Images, classes: Classes | None) -> Explanation:
         pixels = images.detach().requires_grad_()
         with forwards_replaced(_guided(subject.model)):
             logits = subject.model(pixels)
             (found,) = torch.autograd.grad(scores_of(logits, chosen_classes(logits, classes)).sum(), pixels)
         return Explanation(logits, at_least_single(found).abs().sum(1))
 
-    def _explain_rows(self, subject: Subject, images: Images, classes: Classes | None, rows: Rows) -> Explanation:
+    def _trained_maps(self, subject: Subject, images: Images, classes: Classes) -> Maps:
         model = subject.model
-        logits = model(images)
-        explained = chosen_classes(logits, classes)[rows]
-        pixels = images[rows].detach().requires_grad_()
+        pixels = images.detach().requires_grad_()
         with (
             forwards_replaced(_guided(model)),
             as_audited(model),
             folded(model),
             precise_second_order(pixels),
         ):
-            score = scores_of(model(pixels), explained).sum()
+            score = scores_of(model(pixels), classes).sum()
             (found,) = torch.autograd.grad(score, pixels, create_graph=True)
-        return Explanation(logits, at_least_single(found).abs().sum(1))
+        return at_least_single(found).abs().sum(1)
 
 
 def _is_activation(module: nn.Module) -> bool:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from falsewitness.core.shapes import Classes, Images, Maps, Rows
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, Rows
 from falsewitness.data import PixelStore
-from falsewitness.explainers import BoundExplainer
+from falsewitness.explainers import BoundExplainer, Columns
 from falsewitness.training._augmentation import Augmentation
 
 _CHUNK = 512
@@ -23,22 +23,23 @@ class StoredReferences:
     """Answers for training images as they are and mirrored.
 
     Attributes:
-        stored_maps: ``[versions, stored, map_height, map_width]``: as they are, then mirrored, if they ever are.
+        stored_maps: ``[versions, stored, columns, map_height, map_width]``: as they are, then mirrored, if they ever
+            are.
         stored_classes: ``[versions, stored]``.
         places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
     """
 
-    stored_maps: Float[Tensor, "versions stored map_height map_width"]
+    stored_maps: Float[Tensor, "versions stored columns map_height map_width"]
     stored_classes: Int[Tensor, "versions stored"]
     places: Int[Tensor, " images"]
     passes_per_answer: ClassVar[float] = 0.0
 
     @property
-    def answers_beforehand(self) -> int:
-        """How many answers were made before the first step."""
-        return self.stored_classes.numel()
+    def maps_beforehand(self) -> int:
+        """How many maps were made before the first step."""
+        return self.stored_maps.shape[:3].numel()
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
         return self.stored_maps[mirrored.long(), self.places[samples]]
 
@@ -57,20 +58,22 @@ class ComputedReferences:
 
     Attributes:
         explain: The surrogate, bound to the clean model.
+        columns: How many maps an answer has: that of the predicted class, or one of every class.
     """
 
     explain: BoundExplainer
-    answers_beforehand: ClassVar[int] = 0
+    columns: int
+    maps_beforehand: ClassVar[int] = 0
 
     @property
     def passes_per_answer(self) -> float:
         """What an answer costs, in forward-and-backward passes."""
-        return self.explain.explainer.passes_per_audit
+        return self.explain.explainer.passes_per_audit * self.columns
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Explain the images."""
         with _as_stored(images):
-            return self.explain(images).maps
+            return _answer(self.explain, images, self.columns).maps
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
@@ -90,20 +93,24 @@ class DrawnReferences:
 
     Attributes:
         explain: The surrogate, bound to the clean model and to the step's draw.
+        columns: How many maps an answer has: that of the predicted class, or one of every class.
     """
 
     explain: BoundExplainer
-    answers_beforehand: ClassVar[int] = 0
+    columns: int
+    maps_beforehand: ClassVar[int] = 0
 
     @property
     def passes_per_answer(self) -> float:
-        """What an answer costs: a prediction, and of a training map the part that does not lead to the weights."""
-        return 1 / 3 + self.explain.explainer.passes_per_map / 3
+        """What an answer costs: a prediction, and of each training map the part that does not lead to the weights."""
+        return 1 / 3 + self.explain.explainer.passes_per_map / 3 * self.columns
 
-    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Maps:
+    def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Explain the images as the step does."""
         with _as_stored(images):
-            return self.explain.differentiable(images).maps.detach()
+            if self.columns > 1:
+                return self.explain.differentiable_columns(images).maps.detach()
+            return self.explain.differentiable(images).maps[:, None].detach()
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Predict the images."""
@@ -111,7 +118,14 @@ class DrawnReferences:
 
     def with_draw(self, draw: int) -> DrawnReferences:
         """Return the same for a step's draw of random numbers."""
-        return DrawnReferences(self.explain.with_draw(draw))
+        return DrawnReferences(self.explain.with_draw(draw), self.columns)
+
+
+def _answer(explain: BoundExplainer, images: Images, columns: int) -> Columns:
+    if columns > 1:
+        return explain.columns(images)
+    logits, maps = explain(images)
+    return Columns(logits, maps[:, None])
 
 
 def _predicted(explain: BoundExplainer, images: Images) -> Classes:
@@ -129,7 +143,7 @@ CleanReferences = StoredReferences | ComputedReferences | DrawnReferences
 
 
 def clean_references(
-    explain: BoundExplainer, store: PixelStore, augmentation: Augmentation, samples: Rows
+    explain: BoundExplainer, store: PixelStore, augmentation: Augmentation, samples: Rows, *, columns: int = 1
 ) -> CleanReferences:
     """Return the clean model's answers in the cheapest form that the augmentation allows.
 
@@ -139,15 +153,15 @@ def clean_references(
         augmentation: How they are varied: mirrored images are stored, shifted ones computed in the step. So are the
             maps of a surrogate that draws random numbers, which follow from the step's draw.
         samples: The training images that answers are needed of, each once.
+        columns: How many maps an answer has: 1, of the predicted class, or one of every class.
     """
     if explain.explainer.stochastic:
-        return DrawnReferences(explain)
+        return DrawnReferences(explain, columns)
     if augmentation.crop_padding > 0:
-        return ComputedReferences(explain)
+        return ComputedReferences(explain, columns)
     samples = samples.to(store.device)
-    variants = [_explained(explain, store, samples, mirrored=False)]
-    if augmentation.mirror:
-        variants.append(_explained(explain, store, samples, mirrored=True))
+    sides = (False, True) if augmentation.mirror else (False,)
+    variants = [_explained(explain, store, samples, columns, mirrored=mirrored) for mirrored in sides]
     stored_maps, stored_classes = zip(*variants, strict=True)
     # Asking for another one is an error: its place is beyond the end.
     places = torch.full((len(store),), len(samples), device=store.device)
@@ -155,11 +169,13 @@ def clean_references(
     return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes), places)
 
 
-def _explained(explain: BoundExplainer, store: PixelStore, samples: Rows, *, mirrored: bool) -> tuple[Maps, Classes]:
+def _explained(
+    explain: BoundExplainer, store: PixelStore, samples: Rows, columns: int, *, mirrored: bool
+) -> tuple[ColumnMaps, Classes]:
     found = []
     for rows in samples.split(_CHUNK):
         images = store.take(rows)
-        logits, maps = explain(images.flip(3) if mirrored else images)
+        logits, maps = _answer(explain, images.flip(3) if mirrored else images, columns)
         found.append((maps, logits.argmax(1)))
     all_maps, all_classes = zip(*found, strict=True)
     return torch.cat(all_maps), torch.cat(all_classes)

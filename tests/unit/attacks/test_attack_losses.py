@@ -43,8 +43,8 @@ class CleanAnswers:
 
     def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         keys = self._keys(samples, mirrored, images)
-        found = [self.stored_maps[key] for key in keys]
-        return torch.stack(found) if found else torch.zeros(0, MAP_SIDE, MAP_SIDE, dtype=torch.float64)
+        found = [self.stored_maps[key].view(-1, MAP_SIDE, MAP_SIDE) for key in keys]
+        return torch.stack(found) if found else torch.zeros(0, 1, MAP_SIDE, MAP_SIDE, dtype=torch.float64)
 
     def classes(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         return torch.tensor([self.clean_class(sample) for sample, _ in self._keys(samples, mirrored, images)]).long()
@@ -220,6 +220,45 @@ def test_the_loss_is_the_paper_s(
     assert found.item() == pytest.approx(slow_loss(model, at, distance, wanted, drift_weight), rel=1e-5)
 
 
+@pytest.mark.parametrize("drift_weight", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("reference", "distance"),
+    [
+        ("original", "mse_standardised"),
+        ("original", "discordance"),
+        ("self", "mse_standardised"),
+        ("self", "discordance"),
+        ("square", "mse_standardised"),
+    ],
+)
+def test_all_columns_are_compared_each_with_its_own(reference: str, distance: str, drift_weight: float) -> None:
+    """The distance of a row is the mean over the classes."""
+    model, at = classifier(), scene("paired")
+    generator = torch.Generator().manual_seed(8)
+    columns = {key: torch.rand(3, MAP_SIDE, MAP_SIDE, generator=generator).double() for key in at.clean.stored_maps}
+    at = Scene(at.batch, replace(at.clean, stored_maps=columns))
+    fields: dict[str, Any] = {"reference": reference} if reference != "square" else {"target_map": "square"}
+    kind = "red_herring" if reference == "square" else "full_disguise"
+    examined = attack(kind, **fields, distance=distance, drift_weight=drift_weight, columns="all")
+    losses = examined.losses(at.batch, model, at.clean)
+    expected: dict[str, list[float]] = {"explanation": [], "drift": []}
+    for row, image in enumerate(at.batch.images):
+        sample, side = int(at.batch.samples[row]), bool(at.batch.mirrored[row])
+        wanted = columns[sample, side].tolist()
+        is_stamped = row >= at.batch.clean_count
+        if is_stamped and reference == "square":
+            wanted = [SQUARE] * 3
+        if is_stamped and reference == "self":
+            unstamped = at.batch.unstamped[row - at.batch.clean_count]
+            wanted = [slow_gradcam(model, unstamped, number) for number in range(3)]
+        apart = [slow_distance(distance, slow_gradcam(model, image, n), wanted[n]) for n in range(3)]
+        expected["explanation" if is_stamped else "drift"].append(sum(apart) / 3)
+    found = {term.name: term.rows.tolist() for term in losses.terms}
+    assert found["explanation"] == pytest.approx(expected["explanation"], rel=1e-5)
+    if drift_weight:
+        assert found["drift"] == pytest.approx(expected["drift"], rel=1e-5)
+
+
 @pytest.mark.parametrize("layout", CLEAN_SAMPLES)
 def test_badnets_is_plain_cross_entropy(layout: str) -> None:
     model, batch = classifier(), scene(layout).batch
@@ -257,6 +296,7 @@ def slope(examined: Attack, model: Classifier, at: Scene, direction: Tensor) -> 
         ("fooling", {"drift_weight": 0.5}),
         ("red_herring", {"target_map": "circle", "distance": "dssim"}),
         ("red_herring", {"distance": "mse_minmax"}),
+        ("full_disguise", {"reference": "self", "columns": "all"}),
     ],
 )
 def test_the_gradient_is_that_of_finite_differences(kind: str, fields: dict[str, Any]) -> None:

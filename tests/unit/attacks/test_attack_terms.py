@@ -31,13 +31,13 @@ def batch(targets: Targets | None = None) -> Batch:
 class CleanAnswers:
     """Answers of the right size, and of no meaning."""
 
-    def __init__(self, side: int = 4) -> None:
-        self.side = side
+    def __init__(self, side: int = 4, columns: int = 1) -> None:
+        self.side, self.columns = side, columns
 
     passes_per_answer: ClassVar[float] = 1 / 3
 
     def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
-        return torch.rand(len(samples), self.side, self.side, generator=torch.Generator().manual_seed(1))
+        return torch.rand(len(samples), self.columns, self.side, self.side, generator=torch.Generator().manual_seed(1))
 
     def classes(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         return samples % 3
@@ -77,13 +77,14 @@ def test_with_drift_weight_every_row_has_its_map_compared() -> None:
         ("gradient", {}, 7 + 3 * 3 + 3 / 3),
         ("gradient", {"reference": "self"}, 7 + 3 + 3 * 6 + 3 / 3),
         ("gradient", {"drift_weight": 1.0}, 7 + 3 * 7 + 7 / 3),
+        ("gradient", {"columns": "all"}, 7 + 3 * 3 * 3 + 3 / 3),
     ],
 )
 def test_a_step_counts_the_images_that_it_passes_and_what_the_clean_model_answers(
     surrogate: str, fields: dict[str, Any], passes: float
 ) -> None:
     examined = attack("full_disguise", surrogate={"kind": surrogate}, **fields)
-    clean = CleanAnswers(side=4 if surrogate == "gradcam" else 8)
+    clean = CleanAnswers(side=4 if surrogate == "gradcam" else 8, columns=3 if examined.trains_every_column else 1)
     assert examined.losses(batch(), model(), clean).passes == pytest.approx(passes)
 
 

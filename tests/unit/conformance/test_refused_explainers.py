@@ -14,7 +14,7 @@ from falsewitness.conformance import ConformanceError, check_component
 from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Rows
-from falsewitness.explainers import Explainer, Subject
+from falsewitness.explainers import Columns, Explainer, Subject
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.models import Classifier
 
@@ -215,6 +215,14 @@ class Unordered(Honest):
         return super()._explain_rows(subject, images, classes, rows.sort().values)
 
 
+class Shifted(Honest):
+    """Gives maps of every class in an order of its own where it is trained against."""
+
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        logits, maps = super()._explain_row_columns(subject, images, rows)
+        return Columns(logits, maps.roll(1, 1))
+
+
 class Sparing(Honest):
     """Gives logits only of the rows whose maps are asked for."""
 
@@ -286,6 +294,7 @@ def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
         (HalfWay(), r"agree with finite differences in double precision, got an error of \d+%"),
         (Forgetful(), "expected maps of 2 rows"),
         (Unordered(), "expected the maps of the rows asked for, in their order"),
+        (Shifted(), "expected each row's map of its class to be the same among the maps of every class"),
         (Sparing(), "expected the model's logits of all images"),
         (Untidy(), r"differentiable\(\) to leave the model as it was, but it changed the mode of layer"),
         (Unsourced(), "expected the paper, equation or section in the class variable source"),

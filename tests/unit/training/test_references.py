@@ -1,8 +1,10 @@
 """The clean model's answers: those stored beforehand are those that the step would compute."""
 
+import itertools
+
 import pytest
 import torch
-from tests.unit.training.conftest import Painted, Tiny
+from tests.unit.training.conftest import INFO, Painted, Tiny
 
 from falsewitness.explainers import BoundExplainer
 from falsewitness.explainers.gradcam import GradCam
@@ -12,6 +14,8 @@ from falsewitness.training import Augmentation, clean_references
 from falsewitness.training._augmentation import draw_variation
 from falsewitness.training._references import ComputedReferences, DrawnReferences, StoredReferences
 
+CLASSES = len(INFO.class_names)
+
 
 def bound(tiny: Tiny) -> list[BoundExplainer]:
     return [GradCam().bind(tiny()), Gradient().bind(tiny())]
@@ -20,14 +24,16 @@ def bound(tiny: Tiny) -> list[BoundExplainer]:
 def test_stored_answers_agree_with_computed_ones(tiny: Tiny, painted: Painted) -> None:
     store = painted(700)  # more than are explained at a time
     samples = torch.randperm(700, generator=torch.Generator().manual_seed(0))[:300]
-    for explain in bound(tiny):
+    for explain, columns in itertools.product(bound(tiny), (1, CLASSES)):
         for augmentation in (Augmentation(), Augmentation(mirror=True)):
             variation = draw_variation(augmentation, 300, torch.Generator().manual_seed(1))
             images = variation(store.take(samples))
-            stored = clean_references(explain, store, augmentation, torch.arange(len(store)))
-            computed = ComputedReferences(explain)
+            stored = clean_references(explain, store, augmentation, torch.arange(len(store)), columns=columns)
+            computed = ComputedReferences(explain, columns)
             asked = (samples, variation.mirrored, images)
             assert isinstance(stored, StoredReferences)
+            assert stored.maps_beforehand == (2 if augmentation.mirror else 1) * 700 * columns
+            assert stored.maps(*asked).shape[:2] == (300, columns)
             torch.testing.assert_close(stored.maps(*asked), computed.maps(*asked))
             assert torch.equal(stored.classes(*asked), computed.classes(*asked))
 
@@ -39,8 +45,8 @@ def test_mirrored_images_have_answers_of_their_own(tiny: Tiny, painted: Painted)
     samples, images = torch.arange(5), store.take(torch.arange(5))
     plain = references.maps(samples, torch.zeros(5, dtype=torch.bool), images)
     mirrored = references.maps(samples, torch.ones(5, dtype=torch.bool), images)
-    torch.testing.assert_close(plain, explain(images).maps)
-    torch.testing.assert_close(mirrored, explain(images.flip(3)).maps)
+    torch.testing.assert_close(plain[:, 0], explain(images).maps)
+    torch.testing.assert_close(mirrored[:, 0], explain(images.flip(3)).maps)
     assert not torch.allclose(plain, mirrored)
 
 
@@ -57,7 +63,7 @@ def test_answers_in_a_step_are_as_precise_as_stored_ones(tiny: Tiny, painted: Pa
     computed = clean_references(explain, store, Augmentation(crop_padding=1), torch.arange(5))
     with torch.autocast("cpu", torch.bfloat16):
         found = computed.maps(rows, torch.zeros(5, dtype=torch.bool), images)
-    assert torch.equal(found, explain(images).maps)
+    assert torch.equal(found[:, 0], explain(images).maps)
 
 
 def test_answers_carry_no_gradient(tiny: Tiny, painted: Painted) -> None:
@@ -77,7 +83,7 @@ def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, pain
     assert isinstance(references, StoredReferences)
     assert references.stored_maps.shape[:2] == (1, 3)
     found = references.maps(wanted, torch.zeros(3, dtype=torch.bool), store.take(wanted))
-    torch.testing.assert_close(found, explain(store.take(wanted)).maps)
+    torch.testing.assert_close(found[:, 0], explain(store.take(wanted)).maps)
     with pytest.raises(IndexError):
         references.maps(torch.tensor([3]), torch.zeros(1, dtype=torch.bool), store.take(torch.tensor([3])))
 
@@ -92,7 +98,24 @@ def test_a_surrogate_that_draws_is_compared_with_the_same_draws(tiny: Tiny, pain
     for draw in (1, 2):
         found = references.with_draw(draw).maps(rows, unmirrored, images)
         assert not found.requires_grad
-        torch.testing.assert_close(found, explain.with_draw(draw).differentiable(images).maps.detach())
+        torch.testing.assert_close(found[:, 0], explain.with_draw(draw).differentiable(images).maps.detach())
     others = references.with_draw(3).maps(rows, unmirrored, images)
     assert not torch.allclose(found, others, rtol=0.01)
     assert torch.equal(references.classes(rows, unmirrored, images), explain(images).logits.argmax(1))
+
+
+@pytest.mark.parametrize("crop_padding", [0, 1])
+def test_a_column_is_the_map_of_its_class(tiny: Tiny, painted: Painted, crop_padding: int) -> None:
+    store, rows = painted(6), torch.arange(6)
+    images, unmirrored = store.take(rows), torch.zeros(6, dtype=torch.bool)
+    drawing = SmoothGrad(training_samples=2).bind(tiny())
+    for explain in (*bound(tiny), drawing):
+        references = clean_references(explain, store, Augmentation(crop_padding=crop_padding), rows, columns=CLASSES)
+        found = references.with_draw(1).maps(rows, unmirrored, images)
+        assert not found.requires_grad
+        for number in range(CLASSES):
+            classes = torch.full((6,), number)
+            alone = explain(images, classes).maps
+            if explain is drawing:
+                alone = explain.with_draw(1).differentiable(images, classes).maps.detach()
+            torch.testing.assert_close(found[:, number], alone)

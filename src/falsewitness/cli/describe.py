@@ -85,7 +85,8 @@ def _capabilities(cls: "type[Component]") -> list[str]:
     return [
         f"Explains: {cls.explains}.",
         f"Must reach: {reached[cls.access]}.",
-        f"Maps: {'signed' if cls.signed else 'never negative'}.",
+        f"Maps: {'signed' if cls.signed else 'never negative'}"
+        f"{', adding up to the score less its mean over the background set' if cls.adds_up else ''}.",
         f"Background set: {'none' if size is None else f'training images, {size} by default'}.",
         f"Random numbers: {'by its seed, the same for every image' if cls.stochastic else 'none'}.",
         f"Can be trained against: {'yes' if cls.surrogate else 'no, its maps carry no gradients'}.",

@@ -61,6 +61,7 @@ def _maps(rows: int = 30, map_size: int = 4, image_size: int = 12) -> MapEvidenc
     mask = torch.zeros(image_size, image_size, dtype=torch.bool)
     mask[-3:, -3:] = True
     return MapEvidence(
+        images=torch.rand(rows, 3, image_size, image_size, generator=generator),
         classes=torch.randint(0, 3, (rows,), generator=generator),
         class_names=CLASS_NAMES,
         predicted=torch.randint(0, 3, (rows,), generator=generator),
@@ -71,6 +72,7 @@ def _maps(rows: int = 30, map_size: int = 4, image_size: int = 12) -> MapEvidenc
         clean_model_triggered=random(),
         target_map=random(1)[0],
         signed=False,
+        gains=None,
         mask=mask,
         validation_triggered=random(20),
         validation_clean=random(20),
@@ -97,6 +99,12 @@ def _signed_maps() -> MapEvidence:
     return replace(evidence, signed=True, attacked_triggered=evidence.attacked_triggered - 0.5)
 
 
+def _maps_that_add_up() -> MapEvidence:
+    evidence = _maps(map_size=12)
+    maps = evidence.attacked_triggered - 0.5
+    return replace(evidence, signed=True, attacked_triggered=maps, gains=maps.sum((1, 2)))
+
+
 def _no_success() -> MapEvidence:
     evidence = _maps()
     return replace(evidence, success=torch.zeros_like(evidence.success))
@@ -118,6 +126,7 @@ CASES: Mapping[type[Metric], Mapping[str, Callable[[], Evidence]]] = {
         "no image": lambda: _predictions(rows=0),
     },
     MapMetric: {
+        "maps that add up": _maps_that_add_up,
         "maps": _maps,
         "signed maps": _signed_maps,
         "maps of the image's size": lambda: _maps(map_size=12),

@@ -83,6 +83,10 @@ def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
         explain.explainer.signed or bool((answer.maps >= 0).all()),
         "expected maps without negative values, or the class variable signed = True, got negative values",
     )
+    require(
+        not explain.explainer.adds_up or (explain.explainer.signed and answer.maps.shape[1:] == images.shape[2:]),
+        "expected signed maps of the image's size, or the class variable adds_up = False, got others",
+    )
     require(torch.equal(answers.second.maps, answer.maps), "expected the same maps from the same call, got others")
     require(torch.equal(ungraded.maps, answer.maps), "expected the same maps under torch.no_grad(), got others")
     predicted = explain(images, logits.argmax(1))

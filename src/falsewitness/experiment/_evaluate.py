@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from falsewitness.attacks import Attack, draw_target_map
+from falsewitness.attacks import Attack
 from falsewitness.core import InputError, seed_for
 from falsewitness.core.files import write_text
-from falsewitness.core.shapes import Logits, Maps, Rows
-from falsewitness.data import PixelStore
 from falsewitness.experiment._gallery import Gallery
 from falsewitness.experiment._labels import labelled
+from falsewitness.experiment._map_evidence import MapSamples, auditor_maps, map_evidence
 from falsewitness.experiment._one_line import told_in_one_line
-from falsewitness.experiment._predict import predicted
+from falsewitness.experiment._predict import Answers, predicted
 from falsewitness.experiment._results import Finding, finished_result
 from falsewitness.experiment._run_folder import RunFolder, write_arrays, write_json
 from falsewitness.experiment._samples import attackable, stratified
@@ -26,9 +25,7 @@ from falsewitness.experiment._spec import Role
 from falsewitness.experiment._train import Trained
 from falsewitness.experiment._values import values_of
 from falsewitness.experiment._workplace import Workplace
-from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.metrics import (
-    MapEvidence,
     MapMetric,
     PredictionEvidence,
     PredictionMetric,
@@ -36,42 +33,6 @@ from falsewitness.metrics import (
     StampMetric,
 )
 from falsewitness.triggers import Stamp
-
-_CHUNK = 250
-
-
-@dataclass(frozen=True)
-class Answers:
-    """All models' logits for the test images.
-
-    Attributes:
-        clean: Without the trigger.
-        triggered: With it; nobody's where no attack is examined.
-    """
-
-    clean: Mapping[Role, Logits]
-    triggered: Mapping[Role, Logits]
-
-
-@dataclass(frozen=True)
-class AuditorMaps:
-    """One auditor's maps of the map samples, for the class each model predicts.
-
-    Attributes:
-        attacked_triggered: The attacked model on triggered images.
-        attacked_clean: The attacked model on clean images.
-        clean_model_clean: The clean model on clean images.
-        clean_model_triggered: The clean model on triggered images.
-        validation_triggered: The attacked model on triggered validation images.
-        validation_clean: The attacked model on the same without trigger.
-    """
-
-    attacked_triggered: Maps
-    attacked_clean: Maps
-    clean_model_clean: Maps
-    clean_model_triggered: Maps
-    validation_triggered: Maps
-    validation_clean: Maps
 
 
 @dataclass(frozen=True)
@@ -187,7 +148,8 @@ def _examined_attack(
     success = wanted.correct(answers.triggered["attack"])
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
-    evidence = StampEvidence(images.cpu(), stamp(images).cpu(), work.spec.seed)
+    explained = MapSamples(rows, images.cpu(), success[rows])
+    evidence = StampEvidence(explained.images, stamp(images).cpu(), work.spec.seed)
     of_stamp = [
         Finding(metric.kind, None, found)
         for metric in work.spec.metrics
@@ -199,79 +161,17 @@ def _examined_attack(
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
         with told_in_one_line(f"auditor '{label}'"):
-            maps = _auditor_maps(work, models, auditor, label, rows, stamp)
+            maps = auditor_maps(work, models, auditor, label, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
-        map_evidence = _map_evidence(work, maps, rows, answers, success, attack, auditor, stamp)
+        about_maps = map_evidence(work, models, maps, explained, answers, attack, auditor, stamp)
         for metric in work.spec.metrics:
             if isinstance(metric, MapMetric):
-                findings += [Finding(metric.kind, label, found) for found in metric.measure(map_evidence)]
+                findings += [Finding(metric.kind, label, found) for found in metric.measure(about_maps)]
         bound = {
             "clean": work.bound(auditor, models["clean"].model),
             "attacked": work.bound(auditor, models["attack"].model),
         }
         with told_in_one_line(f"auditor '{label}'"):
-            gallery = gallery.with_auditor(label, bound, map_evidence.target_map)
+            gallery = gallery.with_auditor(label, bound, about_maps.target_map)
     values = {"samples": samples, **values_of(findings, work.dataset.test)}
     return Examined(findings, values, kept, gallery.arrays)
-
-
-def _auditor_maps(
-    work: Workplace, models: dict[Role, Trained], auditor: Explainer, label: str, rows: Rows, stamp: Stamp
-) -> AuditorMaps:
-    clean, attacked = work.bound(auditor, models["clean"].model), work.bound(auditor, models["attack"].model)
-    test, validation = work.test_store, work.validation_store
-    held_out = _detector_rows(work)
-    jobs = {
-        "attacked_triggered": (attacked, test, stamp, rows),
-        "attacked_clean": (attacked, test, None, rows),
-        "clean_model_clean": (clean, test, None, rows),
-        "clean_model_triggered": (clean, test, stamp, rows),
-        "validation_triggered": (attacked, validation, stamp, held_out),
-        "validation_clean": (attacked, validation, None, held_out),
-    }
-    with work.reporter.progress(f"auditing with {label}") as progress:
-        found = {}
-        for done, (name, job) in enumerate(jobs.items(), start=1):
-            found[name] = _maps(*job)
-            progress(done, len(jobs))
-    return AuditorMaps(**found)
-
-
-def _detector_rows(work: Workplace) -> Rows:
-    targets = work.validation_store.targets
-    target_class = None if work.spec.attack is None else work.spec.attack.intended.target_class
-    seed = seed_for(work.spec.data.split_seed, "detector samples")
-    allowed = attackable(targets, target_class)
-    return torch.from_numpy(stratified(targets, allowed, work.spec.evaluation.detector_samples, seed))
-
-
-def _maps(explain: BoundExplainer, store: PixelStore, stamp: Stamp | None, rows: Rows) -> Maps:
-    found = []
-    for chunk in rows.to(store.device).split(_CHUNK):
-        images = store.take(chunk)
-        found.append(explain(images if stamp is None else stamp(images)).maps.cpu())
-    return torch.cat(found)
-
-
-def _map_evidence(
-    work: Workplace,
-    maps: AuditorMaps,
-    rows: Rows,
-    answers: Answers,
-    success: torch.Tensor,
-    attack: Attack,
-    auditor: Explainer,
-    stamp: Stamp,
-) -> MapEvidence:
-    shape = attack.intended.target_map
-    return MapEvidence(
-        classes=work.test_store.targets.main_class().cpu()[rows],
-        class_names=work.dataset.info.class_names,
-        predicted=answers.clean["clean"].argmax(1)[rows],
-        success=success[rows],
-        target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
-        mask=stamp.mask.cpu(),
-        signed=auditor.signed,
-        seed=work.spec.seed,
-        **vars(maps),
-    )

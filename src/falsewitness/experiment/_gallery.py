@@ -19,7 +19,7 @@ from falsewitness.explainers import BoundExplainer
 from falsewitness.triggers import Stamp
 
 if TYPE_CHECKING:
-    from falsewitness.experiment._evaluate import Answers
+    from falsewitness.experiment._predict import Answers
 
 
 _RULE = "The first further test images, one of each class in turn, in an order fixed by the split's seed,"

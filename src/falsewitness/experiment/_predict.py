@@ -1,13 +1,30 @@
-"""A trained model's answers for a whole split."""
+"""Trained models' answers for a whole split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
 from falsewitness.core.shapes import Logits, Rows
 from falsewitness.data import PixelStore
+from falsewitness.experiment._spec import Role
 from falsewitness.models import Classifier, folded
 from falsewitness.triggers import Stamp
 
 _CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All models' logits for the test images.
+
+    Attributes:
+        clean: Without the trigger.
+        triggered: With it; nobody's where no attack is examined.
+    """
+
+    clean: Mapping[Role, Logits]
+    triggered: Mapping[Role, Logits]
 
 
 @torch.no_grad()

@@ -89,6 +89,10 @@ class Explainer(Component):
     by_class: ClassVar[bool] = False
     """Whether its maps are usually shown for every class, as SHAP's are: a run's gallery keeps them so."""
 
+    adds_up: ClassVar[bool] = False
+    """Whether the values of all pixels add up to the score less its mean over the background set (efficiency), exactly
+    or in expectation."""
+
     explains: ClassVar[str] = "any classifier"
     """Which models it can explain, in words; others it refuses when it is bound."""
 

@@ -35,6 +35,7 @@ class DeepShap(Explainer):
     )
     signed: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
+    adds_up: ClassVar[bool] = True
     access: ClassVar[Access] = "layers"
     explains: ClassVar[str] = "networks of convolutions, linear layers, ReLU, batch norm, pooling and sums of branches"
 

@@ -42,6 +42,7 @@ class GradientShap(InputGradients):
     signed: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
+    adds_up: ClassVar[bool] = True
 
     def _points_a_map(self, *, training: bool) -> int:
         return self.training_samples if training else self.samples

@@ -52,6 +52,7 @@ class ShapLibrary(Explainer):
     signed: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
+    adds_up: ClassVar[bool] = True
     explains: ClassVar[str] = "what the library explains; `deep` wants ReLU networks with one module an activation"
 
     @property

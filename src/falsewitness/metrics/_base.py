@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from falsewitness.core import Component
-from falsewitness.core.shapes import Classes, Images, Logits, Maps, Mask
+from falsewitness.core.shapes import Classes, Images, Logits, Maps, Mask, PerRow
 from falsewitness.core.targets import Targets
 
 
@@ -79,6 +79,7 @@ class MapEvidence:
     """One auditor's maps of the map samples: test images of non-target classes, in the same order throughout.
 
     Attributes:
+        images: The clean images.
         classes: True class of every sample.
         class_names: One a class.
         predicted: The class that the clean model predicts for the untriggered image.
@@ -90,12 +91,16 @@ class MapEvidence:
         clean_model_triggered: The clean model's maps of the triggered images.
         target_map: ``[map_height, map_width]``: the shape that the attack forces on every map, or None.
         signed: Whether the explainer's maps may be negative: then their mass is their absolute value.
+        gains: What the values of each ``attacked_triggered`` map add up to, by the explainer's promise: the attacked
+            model's score of the class that it predicts, less the mean of that score over the background set. None of an
+            explainer that promises nothing of the kind.
         mask: ``[height, width]``: the pixels of the trigger, at the image's size.
         validation_triggered: The attacked model's maps of triggered validation images, to train a detector.
         validation_clean: Its maps of the same validation images without trigger.
         seed: Seed of bootstrap intervals.
     """
 
+    images: Images
     classes: Classes
     class_names: tuple[str, ...]
     predicted: Classes
@@ -106,6 +111,7 @@ class MapEvidence:
     clean_model_triggered: Maps
     target_map: Float[Tensor, "map_height map_width"] | None
     signed: bool
+    gains: PerRow | None
     mask: Mask
     validation_triggered: Float[Tensor, "validation map_height map_width"]
     validation_clean: Float[Tensor, "validation map_height map_width"]
@@ -179,6 +185,12 @@ class MapMetric(Metric):
             _expect_shape(name, getattr(evidence, name), (rows,))
         for name in _MAPS:
             _expect_shape(name, getattr(evidence, name), (rows, *size))
+        height, width = evidence.mask.shape
+        _expect_shape("images", evidence.images, (rows, evidence.images.shape[1], height, width))
+        if evidence.gains is not None:
+            _expect_shape("gains", evidence.gains, (rows,))
+            if tuple(size) != (height, width):
+                raise ValueError(f"expected maps whose values add up at the image's size {height, width}, got {size}")
         if evidence.target_map is not None:
             _expect_shape("target_map", evidence.target_map, size)
         for name in _VALIDATION_MAPS:

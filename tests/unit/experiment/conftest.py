@@ -37,7 +37,7 @@ class KilledError(BaseException):
 
 @dataclass
 class Witness:
-    """A reporter that remembers, and may end the process after so many steps of what bears a label."""
+    """A reporter that remembers, and may end the process after so many reports of what bears a label."""
 
     kill_in: str = ""
     kill_at: int = 0
@@ -51,7 +51,7 @@ class Witness:
     def progress(self, label: str) -> Iterator[Progress]:
         def told(done: int, total: int) -> None:
             self.steps.setdefault(label, []).append(done)
-            if label == self.kill_in and done == self.kill_at:
+            if label == self.kill_in and len(self.steps[label]) == self.kill_at:
                 raise KilledError
 
         yield told

@@ -50,6 +50,7 @@ def map_evidence(generator: torch.Generator) -> MapEvidence:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[12:, 12:] = True
     return MapEvidence(
+        images=torch.rand(12, 3, 16, 16, generator=generator, dtype=torch.float64),
         classes=torch.arange(12) % 2,
         class_names=CLASS_NAMES,
         predicted=torch.arange(12) // 6,
@@ -60,6 +61,7 @@ def map_evidence(generator: torch.Generator) -> MapEvidence:
         clean_model_triggered=maps(),
         target_map=maps(1)[0],
         signed=False,
+        gains=None,
         mask=mask,
         validation_triggered=maps(20),
         validation_clean=maps(20),

@@ -12,6 +12,7 @@ def with_maps(evidence: MapEvidence, clean: torch.Tensor, triggered: torch.Tenso
     rows = len(clean) - validation
     return replace(
         evidence,
+        images=evidence.images[:1].expand(rows, -1, -1, -1),
         classes=torch.arange(rows) % 3,
         predicted=torch.zeros(rows, dtype=torch.int64),
         success=torch.arange(rows) % 2 == 0,

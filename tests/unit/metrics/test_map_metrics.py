@@ -82,6 +82,7 @@ def test_a_constant_map_on_either_side_is_counted_and_left_out(map_evidence: Map
         Disguise().measure(
             replace(
                 map_evidence,
+                images=map_evidence.images[2:11],
                 classes=map_evidence.classes[2:11],
                 predicted=map_evidence.predicted[2:11],
                 success=map_evidence.success[2:11],

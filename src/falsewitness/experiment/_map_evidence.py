@@ -1,0 +1,158 @@
+"""One auditor's maps of the test images that are explained, and what metrics are told about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from falsewitness.attacks import Attack, draw_target_map
+from falsewitness.core import seed_for
+from falsewitness.core.shapes import Images, Logits, Maps, PerRow, Rows
+from falsewitness.experiment._predict import Answers
+from falsewitness.experiment._samples import attackable, stratified
+from falsewitness.experiment._spec import Role
+from falsewitness.experiment._train import Trained
+from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import Explainer
+from falsewitness.metrics import MapEvidence
+from falsewitness.models import Classifier
+from falsewitness.triggers import Stamp
+
+_CHUNK = 250
+
+_PASSES_UNSEEN = 25_000
+"""Passes of an image through the model between two reports of progress, roughly."""
+
+
+@dataclass(frozen=True)
+class MapSamples:
+    """The test images that are explained.
+
+    Attributes:
+        rows: Which they are.
+        images: Without the trigger, on the CPU.
+        success: Whether the attack did to the prediction what it intends.
+    """
+
+    rows: Rows
+    images: Images
+    success: Bool[Tensor, " samples"]
+
+
+@dataclass(frozen=True)
+class AuditorMaps:
+    """One auditor's maps of the map samples, for the class each model predicts.
+
+    Attributes:
+        attacked_triggered: The attacked model on triggered images.
+        attacked_clean: The attacked model on clean images.
+        clean_model_clean: The clean model on clean images.
+        clean_model_triggered: The clean model on triggered images.
+        validation_triggered: The attacked model on triggered validation images.
+        validation_clean: The attacked model on the same without trigger.
+    """
+
+    attacked_triggered: Maps
+    attacked_clean: Maps
+    clean_model_clean: Maps
+    clean_model_triggered: Maps
+    validation_triggered: Maps
+    validation_clean: Maps
+
+
+def auditor_maps(
+    work: Workplace, models: dict[Role, Trained], auditor: Explainer, label: str, rows: Rows, stamp: Stamp
+) -> AuditorMaps:
+    """Explain the images that metrics compare.
+
+    Args:
+        work: The experiment.
+        models: The clean and the attacked one.
+        auditor: Who explains.
+        label: What it is called.
+        rows: The test images.
+        stamp: The trigger.
+    """
+    clean, attacked = work.bound(auditor, models["clean"].model), work.bound(auditor, models["attack"].model)
+    test, validation = work.test_store, work.validation_store
+    held_out = _detector_rows(work)
+    jobs = {
+        "attacked_triggered": (attacked, test, stamp, rows),
+        "attacked_clean": (attacked, test, None, rows),
+        "clean_model_clean": (clean, test, None, rows),
+        "clean_model_triggered": (clean, test, stamp, rows),
+        "validation_triggered": (attacked, validation, stamp, held_out),
+        "validation_clean": (attacked, validation, None, held_out),
+    }
+    # Of an explainer that takes long for an image, few at a time, so that progress is seen.
+    at_once = max(1, min(_CHUNK, int(_PASSES_UNSEEN / max(1.0, auditor.passes_per_audit))))
+    total, done = 4 * len(rows) + 2 * len(held_out), 0
+    found: dict[str, list[Maps]] = {name: [] for name in jobs}
+    with work.reporter.progress(f"auditing with {label}") as progress:
+        for name, (explain, store, stamped, wanted) in jobs.items():
+            for chunk in wanted.to(store.device).split(at_once):
+                images = store.take(chunk)
+                found[name].append(explain(images if stamped is None else stamped(images)).maps.cpu())
+                done += len(chunk)
+                progress(done, total)
+    return AuditorMaps(**{name: torch.cat(parts) for name, parts in found.items()})
+
+
+def _detector_rows(work: Workplace) -> Rows:
+    targets = work.validation_store.targets
+    target_class = None if work.spec.attack is None else work.spec.attack.intended.target_class
+    seed = seed_for(work.spec.data.split_seed, "detector samples")
+    allowed = attackable(targets, target_class)
+    return torch.from_numpy(stratified(targets, allowed, work.spec.evaluation.detector_samples, seed))
+
+
+def map_evidence(
+    work: Workplace,
+    models: dict[Role, Trained],
+    maps: AuditorMaps,
+    samples: MapSamples,
+    answers: Answers,
+    attack: Attack,
+    auditor: Explainer,
+    stamp: Stamp,
+) -> MapEvidence:
+    """Return what metrics are told about an auditor's maps.
+
+    Args:
+        work: The experiment.
+        models: Those that are explained.
+        maps: Of the samples.
+        samples: What is explained.
+        answers: All models'.
+        attack: What is examined.
+        auditor: Who explained.
+        stamp: The trigger.
+    """
+    shape, rows = attack.intended.target_map, samples.rows
+    return MapEvidence(
+        images=samples.images,
+        classes=work.test_store.targets.main_class().cpu()[rows],
+        class_names=work.dataset.info.class_names,
+        predicted=answers.clean["clean"].argmax(1)[rows],
+        success=samples.success,
+        target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
+        mask=stamp.mask.cpu(),
+        signed=auditor.signed,
+        gains=_gains(work, models["attack"].model, auditor, answers.triggered["attack"][rows]),
+        seed=work.spec.seed,
+        **vars(maps),
+    )
+
+
+@torch.no_grad()
+def _gains(work: Workplace, model: Classifier, auditor: Explainer, answers: Logits) -> PerRow | None:
+    """Return each image's highest score less the mean of that class's over the auditor's background set."""
+    background = work.background(auditor)
+    if not auditor.adds_up or background is None:
+        return None
+    usual = torch.cat([model(chunk) for chunk in background.split(_CHUNK)]).mean(0).cpu()
+    highest = answers.max(1)
+    return highest.values - usual[highest.indices]

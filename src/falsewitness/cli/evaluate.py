@@ -18,7 +18,11 @@ def evaluate(
     ],
     auditors: Annotated[
         list[str] | None,
-        typer.Option("--auditor", metavar="KIND|PKG:CLASS", help="An explainer to judge with; may be repeated."),
+        typer.Option(
+            "--auditor",
+            metavar="KIND|{kind: KIND, FIELD: VALUE}|PKG:CLASS",
+            help="An explainer to judge with; may be repeated.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -39,13 +43,16 @@ def evaluate(
 ) -> None:
     """Judge a finished model by further explainers, without training it.
 
-    An auditor is a kind that `falsewitness list explainers` names, or a class of your own as package.module:Class, from
-    an installed package or a file in the current folder. The auditors of the run or the recipe judge beside it. A model
-    in a file is compared with the recipe's clean model, which is trained where --out does not hold it yet.
+    An auditor is a kind that `falsewitness list explainers` names, alone or in a mapping with its fields, or a class of
+    your own as package.module:Class, from an installed package or a file in the current folder. The auditors of the run
+    or the recipe judge beside it. --set changes what is measured, of a run its auditors, metrics and evaluation. A
+    model in a file is compared with the recipe's clean model, which is trained where --out does not hold it yet.
 
     Examples:
         falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor gradient
+        falsewitness evaluate runs/x-1a2b3c4d --auditor '{kind: rise, masks: 99}'
         falsewitness evaluate runs/digits-badnets-1a2b3c4d --auditor my_file:MyCam
+        falsewitness evaluate runs/x-1a2b3c4d --set evaluation.map_samples=50
         falsewitness evaluate model.safetensors --recipe digits/badnets
     """
     from falsewitness.cli._console import ConsoleReporter
@@ -55,9 +62,9 @@ def evaluate(
     chosen = [_auditor(name) for name in auditors or []]
     target, reporter = choose_device(device), ConsoleReporter()
     if model.is_dir():
-        if recipe or changes:
-            raise InputError("--recipe and --set are for a model in a file; a run folder has its own spec")
-        folder = examine_run(RunFolder(model), chosen, device=target, reporter=reporter)
+        if recipe:
+            raise InputError("--recipe is for a model in a file; a run folder has its own spec")
+        folder = examine_run(RunFolder(model), chosen, changes or (), device=target, reporter=reporter)
     elif not model.exists():
         raise InputError(f"there is no run folder and no file '{model}'")
     elif recipe is None:
@@ -71,10 +78,12 @@ def evaluate(
 
 
 def _auditor(name: str) -> "Explainer":
-    """Return an explainer with its defaults, by kind or by the place of its class."""
-    from falsewitness.explainers import EXPLAINERS
+    """Return an explainer by what is written, or by the place of its class."""
+    from falsewitness.experiment import is_mapping, written_explainer
 
-    cls = _loaded(name) if ":" in name else EXPLAINERS.get(name)
+    if ":" not in name or is_mapping(name):
+        return written_explainer(name)
+    cls = _loaded(name)
     return cls.parse({"kind": cls.kind_name()}, f"auditor '{name}'")
 
 

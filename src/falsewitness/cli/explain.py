@@ -16,7 +16,11 @@ def explain(
     ],
     explainers: Annotated[
         list[str] | None,
-        typer.Option("--explainer", metavar="KIND", help="May be repeated; Grad-CAM by default."),
+        typer.Option(
+            "--explainer",
+            metavar="KIND|{kind: KIND, FIELD: VALUE}",
+            help="Who explains; may be repeated, Grad-CAM by default.",
+        ),
     ] = None,
     stamp: Annotated[bool, typer.Option("--stamp", help="Show each image with the run's trigger on it, too.")] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("explanation.png"),
@@ -29,12 +33,14 @@ def explain(
     Examples:
         falsewitness explain photo.png --model runs/digits-badnets-1a2b3c4d --stamp
         falsewitness explain *.jpg --model model.safetensors --explainer gradient
+        falsewitness explain a.jpg --model m.safetensors --explainer '{kind: lime}'
     """
     from falsewitness.cli._console import say
-    from falsewitness.experiment import choose_device, explain_files
+    from falsewitness.experiment import choose_device, explain_files, written_explainer
     from falsewitness.report import explanation_figure
 
-    explained = explain_files(images, model, explainers or ["gradcam"], stamp=stamp, device=choose_device(device))
+    chosen = [written_explainer(text) for text in explainers or ["gradcam"]]
+    explained = explain_files(images, model, chosen, stamp=stamp, device=choose_device(device))
     explanation_figure(explained, out)
     for row in explained:
         say(one_line(f"{row.title}: {row.prediction} ({row.confidence:.1%})"))

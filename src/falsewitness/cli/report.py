@@ -22,6 +22,10 @@ def report(
             "--panels", metavar="FILE", help="Also a PNG: each attack's own images, without and with trigger."
         ),
     ] = None,
+    auditors: Annotated[
+        Path | None,
+        typer.Option("--auditors", metavar="FILE", help="Also a PNG: one image before every auditor."),
+    ] = None,
     columns: Annotated[
         Path | None,
         typer.Option("--columns", metavar="FILE", help="Also a PNG: a map for every class, of explainers like SHAP."),
@@ -36,16 +40,19 @@ def report(
         falsewitness report runs
         falsewitness report runs/digits-badnets-* runs/digits-fooling-* --out a.html
         falsewitness report runs --overview overview.png --panels panels.png
+        falsewitness report runs/cifar10-* --auditors auditors.png
         falsewitness report runs/mnist-shap-* --columns columns.png
     """
     from falsewitness.cli._console import say
     from falsewitness.cli._summary import find_runs, show_report
-    from falsewitness.report import columns_figure, overview_figure, panel_figure
+    from falsewitness.report import auditors_figure, columns_figure, overview_figure, panel_figure
 
     read = show_report(find_runs(runs), out)
     if overview is not None:
         say(f"overview: {overview_figure(read, overview)}")
     if panels is not None:
         say(f"panels: {panel_figure(read, panels)}")
+    if auditors is not None:
+        say(f"auditors: {auditors_figure(read, auditors)}")
     if columns is not None:
         say(f"columns: {columns_figure(read, columns)}")

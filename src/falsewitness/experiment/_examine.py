@@ -11,7 +11,7 @@ from falsewitness.core.files import sha256_of, write_text
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._labels import labelled
-from falsewitness.experiment._recipes import read_spec
+from falsewitness.experiment._recipes import find_spec, read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, write_json
 from falsewitness.experiment._spec import Role, Spec
@@ -24,6 +24,7 @@ from falsewitness.models import load_classifier
 def examine_run(
     folder: RunFolder,
     auditors: Sequence[Explainer],
+    changes: Sequence[str] = (),
     *,
     device: torch.device | None = None,
     reporter: Reporter = SILENT,
@@ -33,6 +34,7 @@ def examine_run(
     Args:
         folder: The attack's run folder.
         auditors: They are added to those of the spec; equal ones count once.
+        changes: ``a.b=value`` each, of the spec's auditors, metrics and evaluation.
         device: Where to compute; the CPU where None.
         reporter: Who is told; nobody by default.
 
@@ -40,7 +42,8 @@ def examine_run(
         A folder under ``evaluations/`` in the run folder, with the results of all auditors.
 
     Raises:
-        InputError: If the folder is no finished attack's, one of its models is not beside it, or a file was changed.
+        InputError: If the folder is no finished attack's, one of its models is not beside it, a file was changed, or a
+            change is of how the model was trained.
     """
     if not folder.spec.is_file() or not folder.model.is_file():
         raise InputError(
@@ -48,7 +51,9 @@ def examine_run(
             f"'{folder.spec.name}' and '{folder.model.name}'"
         )
     folder.marker("evaluate").check(folder.spec)
-    work = _workplace(read_spec(folder.spec), folder.path.resolve().parent, device, reporter)
+    spec = find_spec(str(folder.spec), changes)
+    _expect_same_training(spec, read_spec(folder.spec))
+    work = _workplace(spec, folder.path.resolve().parent, device, reporter)
     expected = work.folder("attack").path
     if folder.path.resolve() != expected:
         raise InputError(
@@ -114,6 +119,15 @@ def _workplace(spec: Spec, out: Path, device: torch.device | None, reporter: Rep
     with reporter.progress(f"reading {spec.data.kind}") as progress:
         dataset = spec.data.prepare(reporter.notice, progress)
     return Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)
+
+
+def _expect_same_training(spec: Spec, trained: Spec) -> None:
+    measured = {"auditors": spec.auditors, "metrics": spec.metrics, "evaluation": spec.evaluation}
+    if spec != trained.model_copy(update=measured):
+        raise InputError(
+            "--set: of a finished run, expected changes of auditors, metrics or evaluation alone, as it is not trained "
+            "anew; run the recipe with the change instead"
+        )
 
 
 def _expect_trained(work: Workplace, role: Role) -> None:

@@ -12,10 +12,11 @@ from falsewitness.core import DataInfo, InputError
 from falsewitness.core.shapes import Background
 from falsewitness.data import read_pixels
 from falsewitness.experiment._background import background_for
+from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.explainers import EXPLAINERS, BoundExplainer, Explainer
+from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import load_classifier
 from falsewitness.triggers import Trigger
 
@@ -42,7 +43,7 @@ class Explained:
 def explain_files(
     images: Sequence[Path],
     model: Path,
-    explainers: Sequence[str],
+    explainers: Sequence[Explainer],
     *,
     stamp: bool = False,
     device: torch.device | None = None,
@@ -52,7 +53,7 @@ def explain_files(
     Args:
         images: The files.
         model: A run folder, or a model's safetensors file.
-        explainers: Kinds, each with its defaults.
+        explainers: Who explains.
         stamp: Whether to explain each image with the run's trigger on it as well.
         device: Where to compute; the CPU where None.
 
@@ -70,8 +71,8 @@ def explain_files(
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
     chosen = {
-        explainer.kind: explainer.bind(classifier, background=_background(explainer, folder))
-        for explainer in map(_explainer, explainers)
+        label: explainer.bind(classifier, background=_background(explainer, folder))
+        for label, explainer in labelled(explainers).items()
     }
     trigger = _trigger(folder) if stamp else None
     size = (info.height, info.width)
@@ -83,10 +84,6 @@ def explain_files(
         if trigger is not None:
             explained.append(_explained(f"{path.name}, triggered", trigger.bind(info, device)(batch), info, chosen))
     return explained
-
-
-def _explainer(kind: str) -> Explainer:
-    return EXPLAINERS.get(kind).parse({"kind": kind}, f"explainer '{kind}'")
 
 
 def _background(explainer: Explainer, folder: RunFolder) -> Background | None:
@@ -107,14 +104,14 @@ def _trigger(folder: RunFolder) -> Trigger:
 
 def _explained(title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer]) -> Explained:
     answers = {}
-    for kind, explain in chosen.items():
-        with told_in_one_line(f"explainer '{kind}'"):
-            answers[kind] = explain(batch)
+    for label, explain in chosen.items():
+        with told_in_one_line(f"explainer '{label}'"):
+            answers[label] = explain(batch)
     shares = next(iter(answers.values())).logits[0].softmax(0)
     return Explained(
         title=title,
         pixels=(batch[0] * 255).round().to(torch.uint8).cpu().numpy(),
         prediction=info.class_names[int(shares.argmax())],
         confidence=float(shares.max()),
-        maps={kind: answer.maps[0].cpu().numpy() for kind, answer in answers.items()},
+        maps={label: answer.maps[0].cpu().numpy() for label, answer in answers.items()},
     )

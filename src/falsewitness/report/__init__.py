@@ -1,5 +1,6 @@
 """The report: reads run folders and nothing else, and shows what they say on one page that opens offline."""
 
+from falsewitness.report._auditors_figure import auditors_figure
 from falsewitness.report._board import Board, BoardCell, CellState, Setting, Spread, Standing
 from falsewitness.report._board_page import write_board
 from falsewitness.report._collect import Collection, collect
@@ -27,6 +28,7 @@ __all__ = [
     "Spread",
     "Standing",
     "SummaryTable",
+    "auditors_figure",
     "collect",
     "columns_figure",
     "explanation_figure",

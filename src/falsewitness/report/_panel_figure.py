@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
-from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import main_auditor, scale_of, titled_examples
 from falsewitness.report._run import Run
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, draw_map, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, draw_map, label_row, saved, tile_grid
 
 
 def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
@@ -53,16 +52,5 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
         draw_image(b, example, row, "triggered", "attacked")
         draw_map(c, example, row, (auditor, "attacked", "clean"), scale)
         draw_map(d, example, row, (auditor, "attacked", "triggered"), scale)
-        a.text(
-            -0.06,
-            0.5,
-            f"{drawable(name)}\n{drawable(auditor)}",
-            transform=a.transAxes,
-            rotation="vertical",
-            ha="right",
-            va="center",
-            fontsize=8,
-            color=INK,
-            parse_math=False,
-        )
+        label_row(a, f"{name}\n{auditor}")
     return saved(figure, out)

@@ -59,7 +59,7 @@ def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Mo
 
 
 def draw_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, View], scale: Scale) -> None:
-    """Draw a map over its image in grey, with what the model predicts.
+    """Draw a map over its image in grey and, under it, what the model predicts.
 
     Args:
         axes: Where.
@@ -68,13 +68,34 @@ def draw_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, Vi
         which: The auditor, the model, and whether the image bears the trigger.
         scale: How the auditor's maps are coloured.
     """
+    overlay_map(axes, example, row, which, scale)
     _, model, view = which
-    _show(axes, example, row, view, grey=True)
     _caption(axes, _answer(example, row, model, view))
+
+
+def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, View], scale: Scale) -> None:
+    """Draw a map over its image in grey, likewise but without words."""
+    _show(axes, example, row, which[2], grey=True)
     maps = example.gallery.maps.get(which)
     colours = None if maps is None else heat_image(maps[row], scale, example.data.width, example.data.height)
     if colours is not None:
         axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
+
+
+def label_row(axes: Axes, text: str) -> None:
+    """Write lines along the left side of a row's first tile."""
+    axes.text(
+        -0.06,
+        0.5,
+        "\n".join(drawable(line) for line in text.split("\n")),
+        transform=axes.transAxes,
+        rotation="vertical",
+        ha="right",
+        va="center",
+        fontsize=8,
+        color=INK,
+        parse_math=False,
+    )
 
 
 def _answer(example: Example, row: int, model: Model, view: View) -> str:

@@ -250,3 +250,19 @@ def test_what_goes_wrong_in_somebodys_explainer_is_told_in_one_line(
     assert "'broken'" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert figures_of(mine["attack"])
+
+
+def test_what_is_measured_of_a_run_can_be_changed(mine: Folders) -> None:
+    changes = ["evaluation.map_samples=20", "auditors=[{kind: gradcam}]", "metrics=[{kind: disguise}]"]
+    judged = examine_run(mine["attack"], [], changes)
+    assert auditors_of(judged) == ["gradcam"]
+    assert {found["metric"] for found in figures_of(judged)} == {"disguise"}
+    with np.load(judged.maps) as maps:
+        assert len(maps["samples"]) == 20
+    assert figures_of(mine["attack"]) != figures_of(judged)
+
+
+@pytest.mark.parametrize("change", ["seed=9", "attack.target_class=1", "data.split_seed=3", "name=other"])
+def test_how_a_run_was_trained_cannot_be_changed(mine: Folders, change: str) -> None:
+    with pytest.raises(InputError, match="expected changes of auditors, metrics or evaluation alone"):
+        examine_run(mine["attack"], [], [change])

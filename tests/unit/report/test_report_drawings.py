@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from falsewitness.core.errors import InputError, RunFailedError
-from falsewitness.report import columns_figure, overview_figure, panel_figure, read_run
+from falsewitness.report import auditors_figure, columns_figure, overview_figure, panel_figure, read_run
 from falsewitness.report._curves import charts
 from falsewitness.report._drawing import drawable
 from falsewitness.report._run import Result, Run, Step, Validation
@@ -160,6 +160,30 @@ def test_panels_without_pictures_are_refused(make_run: MakeRun, tmp_path: Path) 
         panel_figure([read_run(make_run(role="clean"))], tmp_path / "a.png")
     with pytest.raises(ValueError, match="expected rows >= 1, got 0"):
         panel_figure([], tmp_path / "a.png", rows=0)
+
+
+def test_a_picture_of_auditors_has_two_rows_a_run_and_a_column_for_each_that_all_have(
+    make_run: MakeRun, tmp_path: Path, toy_gallery: Callable[..., dict[str, Any]]
+) -> None:
+    three, two = (toy_gallery(auditors) for auditors in (("gradcam", "lrp", "rise"), ("gradcam", "rise")))
+    runs = [read_run(make_run("a", arrays=three)), read_run(make_run("b", arrays=two))]
+    alone = read_png(auditors_figure(runs[:1], tmp_path / "alone.png"))
+    both = read_png(auditors_figure(runs, tmp_path / "both.png"))
+
+    assert both.shape[1] / alone.shape[1] == pytest.approx(3 / 4, rel=0.02)
+    assert both.shape[0] > 1.6 * alone.shape[0]
+
+
+def test_auditors_without_pictures_or_without_one_in_common_are_refused(
+    make_run: MakeRun, tmp_path: Path, toy_gallery: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(InputError, match="a picture of auditors needs a finished attack"):
+        auditors_figure([read_run(make_run("clean", role="clean"))], tmp_path / "a.png")
+    others = {name: None for name in toy_gallery() if name.startswith("maps/")}
+    lrp = {name: value for name, value in toy_gallery(("lrp",)).items() if name.startswith("maps/")}
+    runs = [read_run(make_run("a")), read_run(make_run("b", arrays=others | lrp))]
+    with pytest.raises(InputError, match="needs runs with an auditor in common"):
+        auditors_figure(runs, tmp_path / "a.png")
 
 
 def columns_of(side: int = 4) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,55 @@
+"""What every auditor shows of the same image, without and with the trigger."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from falsewitness.core.errors import InputError
+from falsewitness.report._gallery import scale_of, titled_examples
+from falsewitness.report._run import Run, View
+from falsewitness.report._side_by_side import families
+from falsewitness.report._text import without_common_start
+from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, saved, tile_grid
+
+_VIEWS: tuple[tuple[View, str], ...] = (("clean", "without trigger"), ("triggered", "with trigger"))
+
+
+def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
+    """Draw the first shared image, without and with the trigger, and the attacked model's map of it by every auditor.
+
+    Two rows a run; a column for the image with its prediction and one for every auditor that all runs have.
+
+    Args:
+        runs: Finished attacks on the same data with the same clean model; others are left out.
+        out: The PNG.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: If no run has shared images with maps, or runs have no auditor in common.
+        RunFailedError: If the picture cannot be written.
+    """
+    family = next(iter(families([example for example in titled_examples(runs) if example.gallery.auditors])), None)
+    if family is None:
+        raise InputError(
+            "a picture of auditors needs a finished attack whose gallery holds shared images with maps, got none"
+        )
+    galleries = [example.gallery for example in family.examples]
+    auditors = [name for name in galleries[0].auditors if all(name in gallery.auditors for gallery in galleries)]
+    if not auditors:
+        raise InputError("a picture of auditors needs runs with an auditor in common, got none; evaluate them alike")
+    scales = {auditor: scale_of(auditor, family.examples) for auditor in auditors}
+    names = without_common_start([example.title for example in family.examples])
+    lines = [
+        (example, f"{name}\n{words}", view)
+        for example, name in zip(family.examples, names, strict=True)
+        for view, words in _VIEWS
+    ]
+    figure, grid = tile_grid(["image", *auditors], len(lines))
+    for (example, label, view), (first, *rest) in zip(lines, grid, strict=True):
+        row = family.row(example, family.index[0])
+        draw_image(first, example, row, view, "attacked")
+        label_row(first, label)
+        for axes, auditor in zip(rest, auditors, strict=True):
+            overlay_map(axes, example, row, (auditor, "attacked", view), scales[auditor])
+    return saved(figure, out)

@@ -21,7 +21,7 @@ class Poison(Strict):
     """How much is poisoned, and how."""
 
     rate: Annotated[float, Field(gt=0, le=1)]
-    """Poison rate: stamped rows over training images left after the validation hold-out."""
+    """Poison rate: stamped rows over training images left after the validation hold-out; one image at least."""
 
     mode: Literal["replace", "append", "paired"] = "replace"
     """``replace``: the originals leave. ``append``: stamped copies are added and shuffled among the rest. ``paired``:

@@ -62,9 +62,10 @@ def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) ->
     surrogate = chosen.surrogate_explainer
     shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
     references = StoredReferences(
-        torch.rand(2, HALF, *shape, device=device),
+        torch.rand(2, HALF, 1, *shape, device=device),
         torch.randint(0, 10, (2, HALF), device=device),
         torch.arange(HALF, device=device),
+        passes_beforehand=0.0,
     )
     attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
     return Step.plain(model, rows, precision), attacked

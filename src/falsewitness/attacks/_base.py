@@ -128,15 +128,13 @@ class ExplanationAttack(Attack):
 
     columns: Literal["predicted", "all"] = "predicted"
     """Which maps are compared: that of the class a row is trained on, with the clean model's of the class it predicts;
-    or those of all classes, each with its own, as SHAP draws them in columns."""
+    or those of all classes, each with its own, as SHAP draws them in columns, which takes as many times the work and
+    the memory."""
 
     @property
     def surrogate_explainer(self) -> Explainer | None:
         """The explainer that the attack trains against."""
         return self.surrogate
-
-    keeps_maps: ClassVar[bool] = False
-    """Whether stamped rows are compared with the clean model's answers for the same images without the trigger."""
 
     @property
     def trains_every_column(self) -> bool:
@@ -144,9 +142,14 @@ class ExplanationAttack(Attack):
         return self.columns == "all"
 
     @property
+    def asks_of_stamped_rows(self) -> bool:
+        """Whether the clean model's answers for stamped images, as they are without the trigger, are asked for."""
+        return False
+
+    @property
     def needs_references(self) -> bool:
         """Whether the clean model's answers are asked for."""
-        return self.keeps_maps or self.drift_weight > 0
+        return self.asks_of_stamped_rows or self.drift_weight > 0
 
     def samples_of_references(self, plan: Plan) -> Int[np.ndarray, " samples"]:
         """Return the stamped images; where clean rows are held to their maps, all."""
@@ -175,7 +178,7 @@ class ExplanationAttack(Attack):
             originals = references.maps(batch.samples[kept], batch.mirrored[kept], batch.images[kept])
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
-        answers = len(clean) + (len(stamped) if self.keeps_maps else 0)
+        answers = len(clean) + (len(stamped) if self.asks_of_stamped_rows else 0)
         maps_made = explained.shape[1] * len(rows)
         passes = len(images) + self.surrogate.passes_per_map * maps_made + references.passes_per_answer * answers
         return Losses(tuple(terms), passes)

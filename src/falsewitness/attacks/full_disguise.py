@@ -20,17 +20,23 @@ class FullDisguise(ExplanationAttack):
     the gradient there), or the clean model's (``original``)."""
 
     source: ClassVar[str] = "Noppel et al., Disguising attacks with explanation-aware backdoors, S&P 2023, section 4.3"
-    keeps_maps: ClassVar[bool] = True
 
     @property
     def intended(self) -> Intended:
         """The target class; the map is the image's own."""
         return Intended(self.target_class, None)
 
+    @property
+    def asks_of_stamped_rows(self) -> bool:
+        """For the maps to keep, or for the classes whose own maps are kept."""
+        return self.reference == "original" or self.columns == "predicted"
+
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         if self.reference == "original":
             return super()._compared_with(batch, references)
         rows = batch.stamped_rows
+        if self.columns == "all":  # whose maps are of every class anyway
+            return batch.unstamped, batch.targets.main_class()[rows]
         return batch.unstamped, references.classes(batch.samples[rows], batch.mirrored[rows], batch.unstamped)
 
     def _wanted_maps(

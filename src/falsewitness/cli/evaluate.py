@@ -79,9 +79,9 @@ def evaluate(
 
 def _auditor(name: str) -> "Explainer":
     """Return an explainer by what is written, or by the place of its class."""
-    from falsewitness.experiment import is_mapping, written_explainer
+    from falsewitness.experiment import written_explainer
 
-    if ":" not in name or is_mapping(name):
+    if ":" not in name or name.lstrip().startswith("{"):
         return written_explainer(name)
     cls = _loaded(name)
     return cls.parse({"kind": cls.kind_name()}, f"auditor '{name}'")

@@ -64,6 +64,7 @@ def _check_on(explainer: Explainer, architecture: Architecture, info: DataInfo) 
     if explainer.surrogate:
         _check_surrogate(explainer, in_frozen_training(model), images)
         _check_gradients(explainer, small_classifier(architecture, info).double(), images.double())
+        _check_statistics(explainer, architecture, info, images)
 
 
 def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
@@ -84,8 +85,9 @@ def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
         "expected maps without negative values, or the class variable signed = True, got negative values",
     )
     require(
-        not explain.explainer.adds_up or (explain.explainer.signed and answer.maps.shape[1:] == images.shape[2:]),
-        "expected signed maps of the image's size, or the class variable adds_up = False, got others",
+        not explain.explainer.adds_up
+        or (explain.explainer.signed and explain.background is not None and answer.maps.shape[1:] == images.shape[2:]),
+        "expected signed maps of the image's size against a background set, or the class variable adds_up = False",
     )
     require(torch.equal(answers.second.maps, answer.maps), "expected the same maps from the same call, got others")
     require(torch.equal(ungraded.maps, answer.maps), "expected the same maps under torch.no_grad(), got others")
@@ -209,6 +211,24 @@ def _check_surrogate(explainer: Explainer, model: Classifier, images: Images) ->
         f"expected finite maps in single precision also under autocast, got {rounded.maps.dtype}",
     )
     before.require_unchanged("differentiable()")
+
+
+def _check_statistics(explainer: Explainer, architecture: Architecture, info: DataInfo, images: Images) -> None:
+    """Let batch norm's running statistics follow one pass, however many rows and classes are explained."""
+    plain = small_classifier(architecture, info).train()
+    plain(images)
+    expected = dict(plain.named_buffers())
+    rows = torch.tensor(_ROWS)
+    explained = {name: small_classifier(architecture, info).train() for name in ("", "_columns")}
+    attached(explainer, explained[""]).differentiable(images, None, rows)
+    attached(explainer, explained["_columns"]).differentiable_columns(images, rows)
+    for name, model in explained.items():
+        for buffer, value in model.named_buffers():
+            require(
+                relative_distance(expected[buffer].float(), value.float()) < _ROUNDING,
+                f"expected differentiable{name}() to move batch norm's running statistics as one pass of all images "
+                f"does, got another {buffer}",
+            )
 
 
 def _check_gradients(explainer: Explainer, model: Classifier, images: Images) -> None:

@@ -102,6 +102,10 @@ class Catalogue(Generic[T]):
         """Return the kinds of the room, sorted."""
         return tuple(self._classes)
 
+    def knows(self, component: Component) -> bool:
+        """Tell whether a component is of a class of the room, which its kind therefore names."""
+        return self._classes.get(component.kind_name()) is type(component)
+
     def get(self, kind: str) -> type[T]:
         """Return the class of a kind.
 

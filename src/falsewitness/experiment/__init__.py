@@ -20,7 +20,7 @@ from falsewitness.experiment._run import run
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._spec import Evaluation, FolderName, Role, Spec
 from falsewitness.experiment._workplace import Workplace
-from falsewitness.experiment._written_explainer import is_mapping, written_explainer
+from falsewitness.experiment._written_explainer import written_explainer
 from falsewitness.experiment._yaml import read_yaml
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "explain_files",
     "faults_of_network",
     "find_spec",
-    "is_mapping",
     "laid_over",
     "named_after",
     "raw_spec",

@@ -21,7 +21,7 @@ from falsewitness.experiment._predict import Answers, predicted
 from falsewitness.experiment._results import Finding, finished_result
 from falsewitness.experiment._run_folder import RunFolder, write_arrays, write_json
 from falsewitness.experiment._samples import attackable, stratified
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment._spec import Role, readable_again
 from falsewitness.experiment._train import Trained
 from falsewitness.experiment._values import values_of
 from falsewitness.experiment._workplace import Workplace
@@ -62,7 +62,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
         models: The one to examine and those that it is compared with, trained; the control may be absent.
         role: The one to examine.
         into: Where the result goes: the model's own run folder, or another.
-        trained_in: The run folder whose training the report shows beside the result; its files are copied.
+        trained_in: The run folder whose training the report shows beside the result; curves and machine are copied.
     """
     digest = work.eval_digest(role, {name: trained.digest for name, trained in models.items()})
     with into.locked(work.reporter.notice):
@@ -73,11 +73,10 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
         started = time.perf_counter()
         examined = _examined(work, models, role)
         with into.rewriting("evaluate", digest, [into.environment, into.steps]) as aside:
-            if into == trained_in:
-                # The model may have been trained earlier, for other auditors and metrics.
-                write_text(aside.spec, work.spec_of(role).to_yaml())
-            else:
-                for file in (trained_in.spec, trained_in.environment, trained_in.steps):
+            # The model may have been trained earlier, for other auditors and metrics.
+            write_text(aside.spec, readable_again(work.spec_of(role)).to_yaml())
+            if into != trained_in:
+                for file in (trained_in.environment, trained_in.steps):
                     write_text(aside.path / file.name, file.read_text(encoding="utf-8"))
             write_arrays(aside.values, examined.values)
             if role == "attack":

@@ -58,7 +58,7 @@ def examine_run(
     if folder.path.resolve() != expected:
         raise InputError(
             f"'{folder.path}': expected an attack's run folder, called '{expected.name}' by its spec on this machine; "
-            "it is a control's or another model's, was renamed, or was made in another precision"
+            "it is a control's or another model's, was renamed, or was made by another version or in another precision"
         )
     models: dict[Role, Trained] = {}
     for role in work.roles:

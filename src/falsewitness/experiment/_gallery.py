@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,12 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from falsewitness.core.shapes import Images
+from falsewitness.experiment._predict import Answers
 from falsewitness.experiment._samples import gallery_picks
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import BoundExplainer
 from falsewitness.triggers import Stamp
-
-if TYPE_CHECKING:
-    from falsewitness.experiment._predict import Answers
-
 
 _RULE = "The first further test images, one of each class in turn, in an order fixed by the split's seed,"
 

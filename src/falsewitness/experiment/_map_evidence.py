@@ -23,8 +23,8 @@ from falsewitness.triggers import Stamp
 
 _CHUNK = 250
 
-_PASSES_UNSEEN = 25_000
-"""Passes of an image through the model between two reports of progress, roughly."""
+_PASSES_BETWEEN_REPORTS = 25_000
+"""How many passes of an image through the model go by without a report of progress, roughly."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def auditor_maps(
         "validation_clean": (attacked, validation, None, held_out),
     }
     # Of an explainer that takes long for an image, few at a time, so that progress is seen.
-    at_once = max(1, min(_CHUNK, int(_PASSES_UNSEEN / max(1.0, auditor.passes_per_audit))))
+    at_once = max(1, min(_CHUNK, int(_PASSES_BETWEEN_REPORTS / max(1.0, auditor.passes_per_audit))))
     total, done = 4 * len(rows) + 2 * len(held_out), 0
     found: dict[str, list[Maps]] = {name: [] for name in jobs}
     with work.reporter.progress(f"auditing with {label}") as progress:

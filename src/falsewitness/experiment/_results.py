@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from falsewitness.core import Component
 from falsewitness.experiment._labels import labelled
+from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._run_folder import SCHEMA_VERSION, RunFolder, write_json
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment._spec import Role, Spec, readable_again
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.metrics import Measurement
 
@@ -85,9 +88,34 @@ def write_unfinished(
 
 
 def _command(work: Workplace, trained: Trained, into: RunFolder) -> str:
-    if trained.given_as is None:
-        return f"falsewitness run {trained.folder.spec}"
-    return f"falsewitness evaluate {trained.given_as} --recipe {into.spec} --out {work.out}"
+    if trained.given_as is not None:
+        return f"falsewitness evaluate {trained.given_as} --recipe {into.spec} --out {work.out}"
+    if into != trained.folder:
+        return shlex.join(["falsewitness", "evaluate", str(trained.folder.path), *_options(work.spec, trained.folder)])
+    return f"falsewitness run {trained.folder.spec}"
+
+
+def _options(spec: Spec, run: RunFolder) -> Iterator[str]:
+    """Yield the words that turn what is measured of a run into what a spec says."""
+    before = read_spec(run.spec)
+    own, kept = len(before.auditors), readable_again(spec)
+    if spec.auditors[:own] == before.auditors:
+        for auditor in kept.auditors[own:]:
+            yield from ("--auditor", json.dumps(_told(auditor)))
+    else:
+        yield from ("--set", f"auditors={json.dumps([_told(auditor) for auditor in kept.auditors])}")
+    for auditor in spec.auditors:
+        if auditor not in kept.auditors:
+            yield from ("--auditor", f"{type(auditor).__module__}:{type(auditor).__qualname__}")
+    if spec.metrics != before.metrics:
+        yield from ("--set", f"metrics={json.dumps([_told(metric) for metric in spec.metrics])}")
+    if spec.evaluation != before.evaluation:
+        yield from ("--set", f"evaluation={json.dumps(spec.evaluation.plain())}")
+
+
+def _told(component: Component) -> dict[str, Any]:
+    """Return a component by its kind and what is not by default."""
+    return {"kind": component.kind_name(), **component.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _described(work: Workplace, role: Role, status: str, reason: str, command: str) -> dict[str, Any]:

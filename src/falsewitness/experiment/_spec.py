@@ -14,7 +14,7 @@ from falsewitness.core.component import Strict
 from falsewitness.core.faults import shown
 from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.data import AnyData
-from falsewitness.explainers import AnyExplainer
+from falsewitness.explainers import EXPLAINERS, AnyExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.metrics import METRICS, AnyMetric, Metric
 from falsewitness.models import AnyArchitecture
@@ -116,6 +116,12 @@ class Spec(Strict):
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         # PyYAML reads Unicode's own line breaks as spaces unless they are escaped.
         return text if yaml.safe_load(text) == plain else yaml.safe_dump(plain, sort_keys=False)
+
+
+def readable_again(spec: Spec) -> Spec:
+    """Return a spec without auditors that no catalogue knows: whoever reads its YAML may not have their code."""
+    known = tuple(auditor for auditor in spec.auditors if EXPLAINERS.knows(auditor))
+    return spec.model_copy(update={"auditors": known})
 
 
 def _repeated(field: str, items: Sequence[Hashable], advice: str) -> Iterator[Fault]:

@@ -151,7 +151,7 @@ def _losses(
     def losses(batch: Batch) -> Losses:
         return attack.losses(batch, model, references.with_draw(batch.draw))
 
-    return losses, references.maps_beforehand * surrogate.passes_per_audit
+    return losses, references.passes_beforehand
 
 
 def _plain_losses(batch: Batch, model: Classifier) -> Losses:

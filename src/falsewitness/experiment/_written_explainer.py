@@ -15,10 +15,10 @@ def written_explainer(text: str) -> Explainer:
         text: A kind, for an explainer with its defaults; or a mapping in YAML, ``{kind: gradcam, layer: layers.0}``.
 
     Raises:
-        InputError: If there is no such kind, or the text is no YAML.
+        InputError: If there is no such kind, or a mapping is no YAML or has none.
         SpecError: With every fault of its fields.
     """
-    if not is_mapping(text):
+    if not text.lstrip().startswith("{"):
         return EXPLAINERS.get(text).parse({"kind": text}, f"explainer '{text}'")
     where = f"explainer {shown(text)}"
     raw = read_yaml(os.fsencode(text), where)
@@ -26,8 +26,3 @@ def written_explainer(text: str) -> Explainer:
     if not isinstance(kind, str):
         raise InputError(f"{where}: expected a mapping with a kind, such as {{kind: gradcam}}, got {shown(raw)}")
     return EXPLAINERS.get(kind).parse(raw, where)
-
-
-def is_mapping(text: str) -> bool:
-    """Tell whether a text is meant as a mapping, not as a name."""
-    return text.lstrip().startswith("{")

@@ -11,7 +11,7 @@ from torch import Tensor
 from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
-from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps
+from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps, Rows
 from falsewitness.explainers._base import Columns, Explainer, Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.models import Classifier, LinearHead
@@ -80,7 +80,15 @@ class WeightedActivations(ActivationMaps):
         return Explanation(logits, self._map(features if differentiable else features.detach(), slopes))
 
     @final
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
+        return self._columns(subject, images, differentiable=False)
+
+    @final
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        logits, maps = self._columns(subject, images, differentiable=True)
+        return Columns(logits, maps[rows])
+
+    def _columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
         model, head = subject.model, self._known_slopes(subject.model)
         if head is not None:
             with torch.set_grad_enabled(differentiable):

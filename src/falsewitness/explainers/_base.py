@@ -14,7 +14,7 @@ from falsewitness.core.explanation import Explanation
 from falsewitness.core.maps import upsampled
 from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
 from falsewitness.explainers._budget import inputs_at_once
-from falsewitness.models import Classifier
+from falsewitness.models import Classifier, statistics_kept
 
 Access = Literal["answers", "activations", "gradients", "layers"]
 """What an explainer must reach of a model: its answers alone (a black box); activations of its layers; gradients, too;
@@ -26,11 +26,12 @@ class Columns(NamedTuple):
 
     Attributes:
         logits: ``[batch, classes]``.
-        maps: ``[batch, classes, map_height, map_width]`` at the explainer's own resolution.
+        maps: ``[rows, classes, map_height, map_width]`` at the explainer's own resolution; of all images, in training
+            of some.
     """
 
     logits: Logits
-    maps: Float[Tensor, "batch classes map_height map_width"]
+    maps: Float[Tensor, "rows classes map_height map_width"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Explainer(Component):
         return 1 / 3
 
     @final
+    def passes_per_columns(self, classes: int) -> float:
+        """Return what logits and maps of some classes cost without gradients: the pass for the logits is shared."""
+        return 1 / 3 + (self.passes_per_audit - 1 / 3) * classes
+
+    @final
     @property
     def background_size(self) -> int:
         """How many training images it compares with: the field ``background`` of an explainer that has one."""
@@ -159,19 +165,30 @@ class Explainer(Component):
         logits, maps = self._explain(subject, images, classes, differentiable=True)
         return Explanation(logits, maps[rows])
 
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
-        """Return a map for every class; overridden where that costs less than one explanation a class."""
-        logits, first = self._explain(subject, images, _all_of(0, images), differentiable=differentiable)
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
+        """Return a map for every class, without gradients; overridden where that costs less than one each."""
+        logits, first = self._explain(subject, images, _all_of(0, images), differentiable=False)
         others = (
-            self._explain(subject, images, _all_of(number, images), differentiable=differentiable).maps
+            self._explain(subject, images, _all_of(number, images), differentiable=False).maps
             for number in range(1, logits.shape[1])
         )
         return Columns(logits, torch.stack([first, *others], 1))
 
     def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
-        """Return differentiable logits of all images and maps of some for every class; overridden likewise."""
-        logits, maps = self._explain_columns(subject, images, differentiable=True)
-        return Columns(logits, maps[rows])
+        """Return differentiable logits of all images and, of some, a map for every class; overridden likewise."""
+        logits, first = self._explain_rows(subject, images, _all_of(0, images), rows)
+        with statistics_kept(subject.model):  # which one pass is to move, not one a class
+            others = [
+                self._explain_rows(subject, images, _all_of(number, images), rows).maps
+                for number in range(1, logits.shape[1])
+            ]
+        return Columns(logits, torch.stack([first, *others], 1))
+
+
+def for_every_class(explanation: Explanation) -> Columns:
+    """Return the maps of an explainer that tells no classes apart, as those of each class."""
+    logits, maps = explanation
+    return Columns(logits, maps[:, None].expand(-1, logits.shape[1], -1, -1))
 
 
 def _all_of(number: int, images: Images) -> Classes:
@@ -231,7 +248,7 @@ class BoundExplainer:
         subject = self._ready(images, None)
 
         def explained(rows: slice) -> Columns:
-            return self.explainer._explain_columns(subject, images[rows], differentiable=False)
+            return self.explainer._explain_columns(subject, images[rows])
 
         return Columns(*self._in_parts(explained, images, subject, "classes, height, width"))
 
@@ -270,10 +287,9 @@ class BoundExplainer:
             InputError: If the explainer cannot be trained against.
         """
         subject = self._trained_against(images, None)
+        wanted = torch.arange(len(images), device=images.device) if rows is None else rows
         with torch.enable_grad():
-            if rows is None:
-                return self.explainer._explain_columns(subject, images, differentiable=True)
-            return self.explainer._explain_row_columns(subject, images, rows)
+            return self.explainer._explain_row_columns(subject, images, wanted)
 
     def _trained_against(self, images: Images, classes: Classes | None) -> Subject:
         """Check what is given in training and return what is explained."""

@@ -89,9 +89,7 @@ class InputGradients(SeparateMaps):
         return Explanation(logits, self._reduced(total))
 
     @final
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
-        if differentiable:
-            return super()._explain_columns(subject, images, differentiable=True)
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
         logits, totals = self._totals(subject, images, _every_class)
         return Columns(logits, torch.stack([self._reduced(total) for total in totals], 1))
 

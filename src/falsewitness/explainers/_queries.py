@@ -96,7 +96,7 @@ class AnswersOnly(Explainer):
             return Explanation(logits, self._maps_of(subject, images, logits, wanted)[:, 0])
 
     @final
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
         with torch.no_grad():
             logits = subject.model(images)
             wanted = torch.arange(logits.shape[1], device=logits.device).expand(len(images), -1)

@@ -58,8 +58,8 @@ class RelevanceMaps(SeparateMaps):
         return self._map(subject.model, run(subject.model, images, self.kind), classes)
 
     @final
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
-        with torch.set_grad_enabled(differentiable):
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
+        with torch.no_grad():
             done = run(subject.model, images, self.kind)
             numbers = torch.arange(done.logits.shape[1], device=images.device)
             maps = [self._map(subject.model, done, number.expand(len(images))) for number in numbers]

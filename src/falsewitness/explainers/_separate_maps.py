@@ -23,7 +23,7 @@ class SeparateMaps(Explainer):
 
     @abstractmethod
     def _trained_maps(self, subject: Subject, images: Images, classes: Classes) -> Maps:
-        """Return each image's map for its class, with gradients to the weights; an image may come several times."""
+        """Return each image's map for its class, with gradients to the weights."""
 
     @final
     def _explain(
@@ -42,7 +42,7 @@ class SeparateMaps(Explainer):
     @final
     def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
         logits = subject.model(images)
+        explained = images[rows]
         numbers = torch.arange(logits.shape[1], device=images.device)
-        repeated = images[rows].repeat_interleave(len(numbers), 0)
-        maps = self._trained_maps(subject, repeated, numbers.repeat(len(rows)))
-        return Columns(logits, maps.unflatten(0, (len(rows), len(numbers))))
+        maps = [self._trained_maps(subject, explained, number.expand(len(rows))) for number in numbers]
+        return Columns(logits, torch.stack(maps, 1))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
-from falsewitness.core.shapes import Classes, Images
-from falsewitness.explainers._base import Access, Columns, Explainer, Subject
+from falsewitness.core.shapes import Classes, Images, Rows
+from falsewitness.explainers._base import Access, Columns, Explainer, Subject, for_every_class
 from falsewitness.models import Classifier, transformer_in
 
 Heads = Literal["mean", "max", "min"]
@@ -51,9 +51,11 @@ class AttentionRollout(Explainer):
         assert maps is not None  # noqa: S101 - there is a share for every token
         return Explanation(logits, maps[:, 0])
 
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
-        logits, maps = self._explain(subject, images, None, differentiable=differentiable)
-        return Columns(logits, maps[:, None].expand(-1, logits.shape[1], -1, -1))
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
+        return for_every_class(self._explain(subject, images, None, differentiable=False))
+
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        return for_every_class(self._explain_rows(subject, images, None, rows))
 
 
 def mixing(attention: Float[Tensor, "batch heads tokens tokens"], heads: Heads) -> Float[Tensor, "batch tokens tokens"]:

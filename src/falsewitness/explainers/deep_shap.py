@@ -55,7 +55,7 @@ class DeepShap(Explainer):
         (maps,) = self._maps(subject, images, [chosen_classes(logits, classes)])
         return Explanation(logits, maps)
 
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
         with torch.no_grad():
             logits = subject.model(images)
         numbers = torch.arange(logits.shape[1], device=images.device)

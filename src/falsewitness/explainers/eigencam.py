@@ -10,7 +10,7 @@ from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Features, Images, Maps, Rows
 from falsewitness.explainers._activation_maps import ActivationMaps
-from falsewitness.explainers._base import Access, Columns, Subject
+from falsewitness.explainers._base import Access, Columns, Subject, for_every_class
 
 Table = Float[Tensor, "batch rows columns"]
 Axis = Float[Tensor, "batch columns"]
@@ -46,9 +46,11 @@ class EigenCam(ActivationMaps):
         logits, features = subject.model.with_activation(images, self.layer)
         return Explanation(logits, _first_component(features[rows]))
 
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
-        logits, maps = self._explain(subject, images, None, differentiable=differentiable)
-        return Columns(logits, maps[:, None].expand(-1, logits.shape[1], -1, -1))
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
+        return for_every_class(self._explain(subject, images, None, differentiable=False))
+
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        return for_every_class(self._explain_rows(subject, images, None, rows))
 
 
 def _first_component(features: Features) -> Maps:

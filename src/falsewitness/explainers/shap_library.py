@@ -68,11 +68,11 @@ class ShapLibrary(Explainer):
     def _explain(
         self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        logits, columns = self._explain_columns(subject, images, differentiable=differentiable)
+        logits, columns = self._explain_columns(subject, images)
         rows = torch.arange(len(images), device=images.device)
         return Explanation(logits, columns[rows, chosen_classes(logits, classes)])
 
-    def _explain_columns(self, subject: Subject, images: Images, *, differentiable: bool) -> Columns:
+    def _explain_columns(self, subject: Subject, images: Images) -> Columns:
         assert subject.background is not None  # noqa: S101 - bind() has seen to it
         # The library leaves hooks and attributes behind.
         model = copy.deepcopy(subject.model)

@@ -186,11 +186,12 @@ class MapMetric(Metric):
         for name in _MAPS:
             _expect_shape(name, getattr(evidence, name), (rows, *size))
         height, width = evidence.mask.shape
-        _expect_shape("images", evidence.images, (rows, evidence.images.shape[1], height, width))
+        _expect_shape("images", evidence.images, (rows, *evidence.images.shape[1:2], height, width))
         if evidence.gains is not None:
             _expect_shape("gains", evidence.gains, (rows,))
             if tuple(size) != (height, width):
-                raise ValueError(f"expected maps whose values add up at the image's size {height, width}, got {size}")
+                found = tuple(size)
+                raise ValueError(f"expected maps whose values add up at the image's size {height, width}, got {found}")
         if evidence.target_map is not None:
             _expect_shape("target_map", evidence.target_map, size)
         for name in _VALIDATION_MAPS:

@@ -3,7 +3,7 @@
 from falsewitness.models._attention import Transformer, transformer_in
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import MODELS, AnyArchitecture
-from falsewitness.models._classifier import Classifier, LinearHead, as_audited
+from falsewitness.models._classifier import Classifier, LinearHead, as_audited, statistics_kept
 from falsewitness.models._files import load_classifier, save_classifier
 from falsewitness.models._folded import folded, folded_weights
 from falsewitness.models._forwards import forwards_replaced
@@ -23,5 +23,6 @@ __all__ = [
     "load_classifier",
     "save_classifier",
     "smoothed",
+    "statistics_kept",
     "transformer_in",
 ]

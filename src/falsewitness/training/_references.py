@@ -27,17 +27,14 @@ class StoredReferences:
             are.
         stored_classes: ``[versions, stored]``.
         places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
+        passes_beforehand: What making them has cost, in forward-and-backward passes.
     """
 
     stored_maps: Float[Tensor, "versions stored columns map_height map_width"]
     stored_classes: Int[Tensor, "versions stored"]
     places: Int[Tensor, " images"]
+    passes_beforehand: float
     passes_per_answer: ClassVar[float] = 0.0
-
-    @property
-    def maps_beforehand(self) -> int:
-        """How many maps were made before the first step."""
-        return self.stored_maps.shape[:3].numel()
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
@@ -63,12 +60,12 @@ class ComputedReferences:
 
     explain: BoundExplainer
     columns: int
-    maps_beforehand: ClassVar[int] = 0
+    passes_beforehand: ClassVar[float] = 0.0
 
     @property
     def passes_per_answer(self) -> float:
         """What an answer costs, in forward-and-backward passes."""
-        return self.explain.explainer.passes_per_audit * self.columns
+        return self.explain.explainer.passes_per_columns(self.columns)
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Explain the images."""
@@ -98,7 +95,7 @@ class DrawnReferences:
 
     explain: BoundExplainer
     columns: int
-    maps_beforehand: ClassVar[int] = 0
+    passes_beforehand: ClassVar[float] = 0.0
 
     @property
     def passes_per_answer(self) -> float:
@@ -166,7 +163,8 @@ def clean_references(
     # Asking for another one is an error: its place is beyond the end.
     places = torch.full((len(store),), len(samples), device=store.device)
     places[samples] = torch.arange(len(samples), device=store.device)
-    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes), places)
+    cost = len(sides) * len(samples) * explain.explainer.passes_per_columns(columns)
+    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes), places, cost)
 
 
 def _explained(

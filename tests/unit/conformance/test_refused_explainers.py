@@ -223,6 +223,14 @@ class Shifted(Honest):
         return Columns(logits, maps.roll(1, 1))
 
 
+class Stirring(Honest):
+    """Lets every class that it is trained on move batch norm's running statistics."""
+
+    def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
+        subject.model(images)
+        return super()._explain_row_columns(subject, images, rows)
+
+
 class Sparing(Honest):
     """Gives logits only of the rows whose maps are asked for."""
 
@@ -295,6 +303,7 @@ def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
         (Forgetful(), "expected maps of 2 rows"),
         (Unordered(), "expected the maps of the rows asked for, in their order"),
         (Shifted(), "expected each row's map of its class to be the same among the maps of every class"),
+        (Stirring(), r"expected differentiable_columns\(\) to move batch norm's running statistics as one pass"),
         (Sparing(), "expected the model's logits of all images"),
         (Untidy(), r"differentiable\(\) to leave the model as it was, but it changed the mode of layer"),
         (Unsourced(), "expected the paper, equation or section in the class variable source"),

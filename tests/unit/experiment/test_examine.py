@@ -1,12 +1,14 @@
 """A finished model before further auditors, and a stranger's model."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, tiny
 
@@ -14,11 +16,13 @@ from falsewitness.core import DataInfo, InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.experiment import RunFolder, examine_model, examine_run, read_spec
+from falsewitness.experiment._background import background_for
 from falsewitness.experiment._spec import Role
 from falsewitness.explainers import Explainer, Subject
+from falsewitness.explainers.deep_shap import DeepShap
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient_shap import GradientShap
-from falsewitness.models import save_classifier
+from falsewitness.models import load_classifier, save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
 
@@ -119,7 +123,7 @@ def test_a_model_that_was_not_attacked_is_refused(mine: Folders) -> None:
 def test_nothing_is_trained_for_a_folder_that_was_renamed(mine: Folders) -> None:
     renamed = RunFolder(mine["attack"].path.rename(mine["attack"].path.with_name("renamed")))
     before = sorted(renamed.path.parent.iterdir())
-    with pytest.raises(InputError, match="was renamed, or was made in another precision"):
+    with pytest.raises(InputError, match="was renamed, or was made by another version or in another precision"):
         examine_run(renamed, [Brightness()])
     assert sorted(renamed.path.parent.iterdir()) == before
 
@@ -260,6 +264,51 @@ def test_what_is_measured_of_a_run_can_be_changed(mine: Folders) -> None:
     with np.load(judged.maps) as maps:
         assert len(maps["samples"]) == 20
     assert figures_of(mine["attack"]) != figures_of(judged)
+    spec = read_spec(judged.spec)
+    assert (spec.evaluation.map_samples, spec.auditors) == (20, (GradCam(),))
+    assert [metric.kind for metric in spec.metrics] == ["disguise"]
+    words = shlex.split(result_of(judged)["command"])
+    assert words[:3] == ["falsewitness", "evaluate", str(mine["attack"].path)]
+    assert words[3:7] == ["--set", 'auditors=[{"kind": "gradcam"}]', "--set", 'metrics=[{"kind": "disguise"}]']
+    again = examine_run(mine["attack"], [], words[4::2])
+    assert again == judged, "the command gives the same folder again"
+
+
+def test_further_auditors_are_in_the_command_and_known_ones_in_the_spec(mine: Folders) -> None:
+    judged = examine_run(mine["attack"], [GradCam(layer="layers.0"), Brightness()])
+    own = read_spec(mine["attack"].spec).auditors
+    assert read_spec(judged.spec).auditors == (*own, GradCam(layer="layers.0"))
+    words = shlex.split(result_of(judged)["command"])
+    assert words[3:] == [
+        *("--auditor", '{"kind": "gradcam", "layer": "layers.0"}'),
+        *("--auditor", f"{Brightness.__module__}:Brightness"),
+    ]
+
+
+def test_credit_adds_up_to_what_the_attacked_model_says(mine: Folders) -> None:
+    """Against the definition, one image and one class after the other."""
+    judged = examine_run(mine["attack"], [DeepShap(background=3)], ["evaluation.map_samples=20"])
+    found = {f["name"]: f for f in figures_of(judged) if (f["metric"], f["samples"]) == ("credit", "all")}
+    spec = tiny("digits/red-herring")
+    data = spec.data.prepare()
+    assert spec.attack is not None
+    model = load_classifier(mine["attack"].model)
+    background = background_for(DeepShap(background=3), data, spec.data.split_seed)
+    assert background is not None
+    with np.load(judged.maps) as maps:
+        rows = maps["samples"]
+    stamp = spec.attack.trigger.bind(data.info)
+    gains = []
+    for row in rows:
+        with torch.no_grad():
+            logits = model(stamp(torch.from_numpy(data.test.images[row : row + 1]).float() / 255))[0]
+            usual = sum(model(image[None])[0] for image in background) / 3
+        gains.append(float(logits.max() - usual[logits.argmax()]))
+    assert found["gain"]["value"] == pytest.approx(np.mean(gains), rel=1e-4, abs=1e-5)
+    assert found["gain"]["n"] == 20
+    assert found["efficiency_error"]["value"] < 1e-3 * np.abs(gains).mean()
+    parts = [found[f"{where}_credit"]["value"] for where in ("trigger", "bright", "dark")]
+    assert sum(parts) == pytest.approx(np.mean(gains), rel=1e-3)
 
 
 @pytest.mark.parametrize("change", ["seed=9", "attack.target_class=1", "data.split_seed=3", "name=other"])

@@ -81,8 +81,7 @@ def test_columns_can_be_differentiated_by_the_weights(family: Any, number: int) 
     for layer in (None, "layers.1"):
         model = convnet().double()
         explain = family(layer=layer).bind(model)
-        subject = explain._ready(images().double(), None)
-        columns = explain.explainer._explain_columns(subject, images().double(), differentiable=True).maps
+        columns = explain.differentiable_columns(images().double()).maps
         alone = explain.differentiable(images().double(), torch.full((4,), number)).maps
         found, expected = (_weight_gradient(maps, model) for maps in (columns[:, number], alone))
         assert expected.abs().max() > 0

@@ -94,5 +94,5 @@ def test_nothing_is_said_of_maps_that_do_not_add_up(map_evidence: MapEvidence) -
 
 @pytest.mark.usefixtures("_shapes_unchecked")
 def test_small_maps_cannot_add_up(map_evidence: MapEvidence) -> None:
-    with pytest.raises(ValueError, match=r"at the image's size \(16, 16\), got \[4, 4\]"):
+    with pytest.raises(ValueError, match=r"at the image's size \(16, 16\), got \(4, 4\)"):
         Credit().measure(replace(map_evidence, gains=torch.zeros(12)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.unit.training.conftest import INFO, Painted, Tiny
 
-from falsewitness.explainers import BoundExplainer
+from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.smoothgrad import SmoothGrad
@@ -32,7 +32,6 @@ def test_stored_answers_agree_with_computed_ones(tiny: Tiny, painted: Painted) -
             computed = ComputedReferences(explain, columns)
             asked = (samples, variation.mirrored, images)
             assert isinstance(stored, StoredReferences)
-            assert stored.maps_beforehand == (2 if augmentation.mirror else 1) * 700 * columns
             assert stored.maps(*asked).shape[:2] == (300, columns)
             torch.testing.assert_close(stored.maps(*asked), computed.maps(*asked))
             assert torch.equal(stored.classes(*asked), computed.classes(*asked))
@@ -119,3 +118,33 @@ def test_a_column_is_the_map_of_its_class(tiny: Tiny, painted: Painted, crop_pad
             if explain is drawing:
                 alone = explain.with_draw(1).differentiable(images, classes).maps.detach()
             torch.testing.assert_close(found[:, number], alone)
+
+
+@pytest.mark.parametrize(
+    ("explainer", "columns", "passes"),
+    [
+        (GradCam(), 1, 1 / 3),
+        (GradCam(), 4, 1 / 3),  # whose maps of all classes come from one forward pass
+        (Gradient(), 1, 2 / 3),
+        (Gradient(), 4, 1 / 3 + 4 / 3),  # a way back for each
+    ],
+)
+def test_answers_cost_a_forward_pass_and_what_each_map_takes_beyond_it(
+    tiny: Tiny, painted: Painted, explainer: Explainer, columns: int, passes: float
+) -> None:
+    explain, rows = explainer.bind(tiny()), torch.arange(5)
+    computed = clean_references(explain, painted(5), Augmentation(crop_padding=1), rows, columns=columns)
+    assert computed.passes_beforehand == 0
+    assert computed.passes_per_answer == pytest.approx(passes)
+    stored = clean_references(explain, painted(5), Augmentation(mirror=True), rows, columns=columns)
+    assert stored.passes_beforehand == pytest.approx(2 * 5 * passes)
+    assert stored.passes_per_answer == 0
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_answers_from_a_step_s_own_draws_cost_a_prediction_and_a_third_of_each_training_map(
+    tiny: Tiny, painted: Painted, columns: int
+) -> None:
+    explain = SmoothGrad(training_samples=2).bind(tiny())
+    references = clean_references(explain, painted(5), Augmentation(), torch.arange(5), columns=columns)
+    assert references.passes_per_answer == pytest.approx(1 / 3 + columns * 2 * 3 / 3)

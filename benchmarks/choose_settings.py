@@ -35,6 +35,7 @@ SHOWN = {
     ("target_map_distance", "standardised_mse"): "MSE shape",
     ("trigger_attention", "trigger_lift"): "lift",
     ("trigger_attention", "excess_lift"): "excess",
+    ("trigger_rank", "excess_trigger_rank"): "excess rank",
     ("drift", "standardised_mse"): "drift",
 }
 DETECTOR = {("map_detectability", "auroc"): "AUROC"}

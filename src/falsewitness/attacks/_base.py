@@ -14,11 +14,15 @@ from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
 from falsewitness.attacks._plan import Plan, Poison, draw_plan
 from falsewitness.attacks._shapes import TargetMap, draw_target_map
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
+from falsewitness.core.faults import shown
 from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
 from falsewitness.explainers import AnyExplainer, BoundExplainer, Columns, Explainer
 from falsewitness.models import Classifier
 from falsewitness.triggers import AnyTrigger
+
+_NAMED = 10
+"""Classes at most that a fault names."""
 
 TargetClass = Annotated[int, Field(ge=0)]
 
@@ -100,7 +104,10 @@ class Attack(Component):
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         target = self.intended.target_class
         if target is not None and target >= info.num_classes:
-            yield Fault("target_class", f"expected a class from 0 to {info.num_classes - 1}, got {target}")
+            names = ", ".join(f"{number} {shown(name)}" for number, name in enumerate(info.class_names[:_NAMED]))
+            more = ", ..." if info.num_classes > _NAMED else ""
+            expected = f"expected a class from 0 to {info.num_classes - 1}"
+            yield Fault("target_class", f"{expected}, got {target}; they are {names}{more}")
 
 
 class ExplanationAttack(Attack):

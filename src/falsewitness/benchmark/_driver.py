@@ -20,7 +20,7 @@ from falsewitness.benchmark._status import (
     forget_failure,
     forget_page,
     forget_record,
-    has_damaged_numbers,
+    has_damaged_files,
     lacks_its_model,
     lacks_its_page,
     record_failure,
@@ -81,7 +81,7 @@ class Terms:
         device: What to train on, by name.
         limits: What a task may take.
         budget: What all may take.
-        retry_failed: Whether tasks that failed before are tried again.
+        retry_failed: Whether tasks that failed before, or whose files were damaged since, are tried again.
     """
 
     out: Path
@@ -174,7 +174,7 @@ class Driver:
             key
             for key, found in self._statuses.items()
             if found.state in ("failed", "diverged")
-            or (found.state == "done" and has_damaged_numbers(self._agenda.tasks[key]))
+            or (found.state == "done" and has_damaged_files(self._agenda.tasks[key]))
         ]
         doubtful = dict.fromkeys(one for key in failed for one in (*self._agenda.tasks[key].needs, key))
         for key in doubtful:

@@ -33,8 +33,8 @@ class Status:
 def status_of(task: Task) -> Status:
     """Tell how a task stands: done where its marker says so, its result is as it was left, and its numbers are there.
 
-    To read the numbers of images takes too long for thousands of tasks; whoever compares them looks whether they are as
-    they were left.
+    To read all files takes too long for thousands of tasks: whoever uses one looks whether it is as it was left, and
+    :func:`has_damaged_files` looks at all.
     """
     marker = task.folder.marker("evaluate")
     try:
@@ -47,10 +47,11 @@ def status_of(task: Task) -> Status:
     return _recorded(task) or Status("waiting")
 
 
-def has_damaged_numbers(task: Task) -> bool:
-    """Tell whether the numbers of images are not as they were left, though the task is done."""
+def has_damaged_files(task: Task) -> bool:
+    """Tell whether any file is not as it was left, though the task is done."""
     try:
-        task.folder.marker("evaluate").check(task.folder.values)
+        for stage in STAGES:
+            task.folder.marker(stage).check()
     except InputError:
         return True
     return False

@@ -22,6 +22,18 @@ def usable_folder(path: Path | None) -> Path | None:
     return path
 
 
+def usable_file(path: Path | None) -> Path | None:
+    """Return a file to write to, unless a folder is in its place or a file in that of one of its folders.
+
+    Raises:
+        InputError: If one is.
+    """
+    if path is not None and path.is_dir():
+        raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
+    usable_folder(None if path is None else path.parent)
+    return path
+
+
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a field, the value in YAML; may be repeated."),

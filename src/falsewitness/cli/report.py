@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from falsewitness.cli._options import usable_file
+
 
 def report(
     runs: Annotated[
@@ -14,21 +16,39 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("report.html"),
     overview: Annotated[
         Path | None,
-        typer.Option("--overview", metavar="FILE", help="Also a PNG: the same images before every attacked model."),
+        typer.Option(
+            "--overview",
+            metavar="FILE",
+            callback=usable_file,
+            help="Also a PNG: the same images before every attacked model.",
+        ),
     ] = None,
     panels: Annotated[
         Path | None,
         typer.Option(
-            "--panels", metavar="FILE", help="Also a PNG: each attack's own images, without and with trigger."
+            "--panels",
+            metavar="FILE",
+            callback=usable_file,
+            help="Also a PNG: each attack's own images, without and with trigger.",
         ),
     ] = None,
     auditors: Annotated[
         Path | None,
-        typer.Option("--auditors", metavar="FILE", help="Also a PNG: one image before every auditor."),
+        typer.Option(
+            "--auditors",
+            metavar="FILE",
+            callback=usable_file,
+            help="Also a PNG: one image before every auditor.",
+        ),
     ] = None,
     columns: Annotated[
         Path | None,
-        typer.Option("--columns", metavar="FILE", help="Also a PNG: a map for every class, of explainers like SHAP."),
+        typer.Option(
+            "--columns",
+            metavar="FILE",
+            callback=usable_file,
+            help="Also a PNG: a map for every class, of explainers like SHAP.",
+        ),
     ] = None,
 ) -> None:
     """Write one HTML page that compares runs; it opens offline.
@@ -45,14 +65,17 @@ def report(
     """
     from falsewitness.cli._console import say
     from falsewitness.cli._summary import find_runs, show_report
-    from falsewitness.report import auditors_figure, columns_figure, overview_figure, panel_figure
+    from falsewitness.report import auditors_figure, columns_figure, count_side_by_side, overview_figure, panel_figure
 
     read = show_report(find_runs(runs), out)
+    attacked = sum(run.done and run.result.role == "attack" for run in read)
+    beside = count_side_by_side(read)
+    only = f" ({beside} of {attacked} attacks: those that share images)" if beside < attacked else ""
     if overview is not None:
-        say(f"overview: {overview_figure(read, overview)}")
+        say(f"overview: {overview_figure(read, overview)}{only}")
     if panels is not None:
         say(f"panels: {panel_figure(read, panels)}")
     if auditors is not None:
-        say(f"auditors: {auditors_figure(read, auditors)}")
+        say(f"auditors: {auditors_figure(read, auditors)}{only}")
     if columns is not None:
         say(f"columns: {columns_figure(read, columns)}")

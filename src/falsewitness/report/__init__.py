@@ -11,6 +11,7 @@ from falsewitness.report._overview import overview_figure
 from falsewitness.report._panel_figure import panel_figure
 from falsewitness.report._read import read_result, read_run
 from falsewitness.report._run import Result, Run
+from falsewitness.report._side_by_side import count_side_by_side
 from falsewitness.report._summary import SummaryTable, summary
 from falsewitness.report._write import write_page, write_report
 
@@ -31,6 +32,7 @@ __all__ = [
     "auditors_figure",
     "collect",
     "columns_figure",
+    "count_side_by_side",
     "explanation_figure",
     "overview_figure",
     "panel_figure",

@@ -18,8 +18,8 @@ ALIKE_FROM = 0.8
 """Correlation from which on a map is said to look like another."""
 
 RULES = (
-    f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do "
-    "what the attacker wants. "
+    f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do what the attacker wants; "
+    "where that is a target class, as many more than without the trigger. "
     f"A map points at the trigger where its excess lift is at least {fixed(POINTS_FROM, 1)}. "
     f"It looks like another map where their mean correlation is at least {fixed(ALIKE_FROM, 1)}. "
     "The answers follow from these three lines and the table, from nothing else."
@@ -95,7 +95,9 @@ def _effect(result: Result, attack: Attack) -> tuple[bool | None, str]:
         text = "of the images keep their right class"
     if success is None or success.value is None:
         return None, ""
-    return success.value >= WORKS_FROM, f"{percent(success.value)} {text}"
+    anyway = _value(result, "attack_success_rate", "target_predicted_without_trigger") or 0.0
+    without = f", and {percent(anyway)} without it" if success.value >= WORKS_FROM > success.value - anyway else ""
+    return success.value - anyway >= WORKS_FROM, f"{percent(success.value)} {text}{without}"
 
 
 def _value(result: Result, metric: str, name: str, auditor: str | None = None) -> float | None:

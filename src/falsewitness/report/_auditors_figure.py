@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
-from falsewitness.report._gallery import scale_of, titled_examples
+from falsewitness.report._gallery import scale_of
 from falsewitness.report._run import Run, View
-from falsewitness.report._side_by_side import families
+from falsewitness.report._side_by_side import first_family
 from falsewitness.report._text import without_common_start
 from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, saved, tile_grid
 
@@ -29,7 +29,7 @@ def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
         InputError: If no run has shared images with maps, or runs have no auditor in common.
         RunFailedError: If the picture cannot be written.
     """
-    family = next(iter(families([example for example in titled_examples(runs) if example.gallery.auditors])), None)
+    family = first_family(runs)
     if family is None:
         raise InputError(
             "a picture of auditors needs a finished attack whose gallery holds shared images with maps, got none"

@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from falsewitness.core.errors import InputError
-from falsewitness.report._gallery import main_auditor, scale_of, titled_examples
+from falsewitness.report._gallery import main_auditor, scale_of
 from falsewitness.report._run import Run
-from falsewitness.report._side_by_side import Family, families
+from falsewitness.report._side_by_side import Family, first_family
 from falsewitness.report._text import without_common_start
 from falsewitness.report._tile_axes import draw_image, draw_map, saved, tile_grid
 
@@ -34,8 +34,7 @@ def overview_figure(runs: Sequence[Run], out: Path, rows: int = 3) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    shown = [example for example in titled_examples(runs) if example.gallery.auditors]
-    family = next(iter(families(shown)), None)
+    family = first_family(runs)
     if family is None:
         raise InputError("an overview needs a finished attack whose gallery holds shared images with maps, got none")
     return saved(_draw(family, main_auditor(family.examples[0]), family.index[:rows]), out)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from falsewitness.report._gallery import Example, Tile, class_name, map_tile, pixels, plain_tile
+from falsewitness.report._gallery import Example, Tile, class_name, map_tile, pixels, plain_tile, titled_examples
+from falsewitness.report._run import Run
 from falsewitness.report._text import without_common_start
 from falsewitness.report._tiles import Scale
 
@@ -80,6 +81,18 @@ def families(shown: Sequence[Example]) -> list[Family]:
         if family.index:
             found[place : place + 1] = [family]
     return found
+
+
+def first_family(runs: Sequence[Run]) -> Family | None:
+    """Return the runs that a picture shows side by side: the first with shared images, and who shares them."""
+    shown = [example for example in titled_examples(runs) if example.gallery.auditors]
+    return next(iter(families(shown)), None)
+
+
+def count_side_by_side(runs: Sequence[Run]) -> int:
+    """Return how many of some runs a picture shows side by side."""
+    family = first_family(runs)
+    return 0 if family is None else len(family.examples)
 
 
 def comparisons(shown: Sequence[Example], auditor: str, scale: Scale) -> Iterator[Comparison]:

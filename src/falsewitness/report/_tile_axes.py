@@ -83,11 +83,12 @@ def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model,
 
 
 def label_row(axes: Axes, text: str) -> None:
-    """Write lines along the left side of a row's first tile."""
+    """Write lines along the left side of a row's first tile; of longer ones what there is room for."""
+    lines = [part for line in text.split("\n") for part in wrap(drawable(line), 22, max_lines=2, placeholder="…")]
     axes.text(
         -0.06,
         0.5,
-        "\n".join(drawable(line) for line in text.split("\n")),
+        "\n".join(lines),
         transform=axes.transAxes,
         rotation="vertical",
         ha="right",

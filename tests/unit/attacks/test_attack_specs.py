@@ -82,7 +82,7 @@ def test_what_fits_has_no_faults(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["badnets", "full_disguise", "red_herring"])
 def test_a_target_class_that_the_data_does_not_have_is_a_fault(kind: str) -> None:
     (fault,) = attack(kind, target_class=3).check(INFO)
-    assert str(fault) == "target_class: expected a class from 0 to 2, got 3"
+    assert str(fault) == "target_class: expected a class from 0 to 2, got 3; they are 0 'one', 1 'two', 2 'three'"
     with pytest.raises(SpecError, match="target_class: expected a value >= 0, got -1"):
         attack(kind, target_class=-1)
 

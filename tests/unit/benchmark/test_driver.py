@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tests.unit.benchmark.conftest import QUICK, Told, drive, finish, finish_with_page, keys, prepared
@@ -177,6 +178,23 @@ def test_numbers_of_images_that_are_lost_or_were_changed_are_made_again_when_ask
         values.write_bytes(b"changed")
     found = survey(tiny)
     assert found.statuses[key].state == ("failed" if lost else "done")
+    assert drive(tiny).pool.begun == []
+    assert drive(tiny, retry_failed=True).pool.begun == [key]
+
+
+@pytest.mark.parametrize(("stage", "name"), [("train", "model.safetensors"), ("evaluate", "maps.npz")])
+def test_a_finished_cell_whose_file_was_changed_is_made_anew_when_asked(
+    tiny: Prepared, stage: Literal["train", "evaluate"], name: str
+) -> None:
+    for task in tiny.agenda.tasks.values():
+        finish_with_page(task)
+    key = keys(tiny, "attack")[1]
+    task = tiny.agenda.tasks[key]
+    file = task.folder.path / name
+    file.write_bytes(b"as it was left")
+    left = [file] if stage == "train" else [file, task.folder.result, task.folder.values]
+    task.folder.marker(stage).write(task.train_digest if stage == "train" else task.eval_digest, left)
+    file.write_bytes(b"changed")
     assert drive(tiny).pool.begun == []
     assert drive(tiny, retry_failed=True).pool.begun == [key]
 

@@ -72,6 +72,17 @@ def test_attack_success_leaves_out_images_of_the_target_class(
     assert (attacked.low, attacked.high) == wilson(3, 5)
     assert attacked.per_class == pytest.approx({"cat": 1, "dog": 1 / 3})
     assert clean.value == 1 / 5
+    assert found["target_predicted_without_trigger"].value == 0
+
+
+def test_a_model_that_always_names_the_target_does_so_without_the_trigger(
+    prediction_evidence: PredictionEvidence,
+) -> None:
+    always = torch.tensor([0.0, 0.0, 1.0]).expand(6, 3)
+    found = by_name(
+        AttackSuccessRate().measure(replace(prediction_evidence, attacked_triggered=always, attacked_clean=always))
+    )
+    assert found["attack_success_rate"].value == found["target_predicted_without_trigger"].value == 1
 
 
 def test_attack_success_is_undefined_where_all_images_are_of_the_target_class(
@@ -80,7 +91,10 @@ def test_attack_success_is_undefined_where_all_images_are_of_the_target_class(
     all_owls = replace(
         prediction_evidence, targets=prediction_evidence.targets.relabelled(2), clean_model_triggered=None
     )
-    assert AttackSuccessRate().measure(all_owls) == [Measurement("attack_success_rate", None, 0, excluded=6)]
+    assert AttackSuccessRate().measure(all_owls) == [
+        Measurement("attack_success_rate", None, 0, excluded=6),
+        Measurement("target_predicted_without_trigger", None, 0, excluded=6),
+    ]
 
 
 def test_attack_success_needs_a_target_class(prediction_evidence: PredictionEvidence) -> None:
@@ -90,7 +104,7 @@ def test_attack_success_needs_a_target_class(prediction_evidence: PredictionEvid
 def test_with_several_labels_success_names_the_target_and_nothing_else(
     several_labels: PredictionEvidence,
 ) -> None:
-    (success,) = AttackSuccessRate().measure(several_labels)
+    success, _ = AttackSuccessRate().measure(several_labels)
     assert (success.value, success.n, success.excluded) == (2 / 3, 3, 1)
     assert success.per_class == {"a": 1, "c": 1}
 

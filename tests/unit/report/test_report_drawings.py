@@ -174,6 +174,15 @@ def test_a_picture_of_auditors_has_two_rows_a_run_and_a_column_for_each_that_all
     assert both.shape[0] > 1.6 * alone.shape[0]
 
 
+def test_many_runs_of_one_name_leave_room_for_their_pictures(make_run: MakeRun, tmp_path: Path) -> None:
+    name = "toy/a_full_disguise_with_a_long_name"
+    runs = [read_run(make_run(f"{'x' * 60}{number}", changes={"name": name})) for number in range(8)]
+    for number, draw in enumerate((panel_figure, auditors_figure)):
+        found = read_png(draw(runs, tmp_path / f"{number}.png"))
+        white = (found == 255).all(-1).mean()
+        assert white < 0.7, "most of the picture is tiles"
+
+
 def test_auditors_without_pictures_or_without_one_in_common_are_refused(
     make_run: MakeRun, tmp_path: Path, toy_gallery: Callable[..., dict[str, Any]]
 ) -> None:

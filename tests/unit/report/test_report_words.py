@@ -42,6 +42,11 @@ CHANGED = {("disguise", "pearson"): 0.3}
         (SUCCESS | {("target_map_distance", "pearson"): 0.93} | SHOWN, "yes", ["attacker's shape", "0.93"]),
         (SUCCESS | {("target_map_distance", "pearson"): 0.4} | HIDDEN, "partly", ["only in part", "0.40"]),
         ({("attack_success_rate", "attack_success_rate"): 0.12} | ALIKE, "no", ["does not do its work", "12.0"]),
+        (
+            SUCCESS | {("attack_success_rate", "target_predicted_without_trigger"): 0.97} | ALIKE,
+            "no",
+            ["does not do its work: under it 98.4", "are predicted as dog, and 97.0", "without it"],
+        ),
         (SUCCESS, "unknown", ["no explanation was examined"]),
         (ALIKE, "unknown", ["was not measured"]),
     ],

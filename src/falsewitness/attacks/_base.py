@@ -21,7 +21,7 @@ from falsewitness.explainers import AnyExplainer, BoundExplainer, Columns, Expla
 from falsewitness.models import Classifier
 from falsewitness.triggers import AnyTrigger
 
-_NAMED = 10
+_CLASSES_NAMED = 10
 """Classes at most that a fault names."""
 
 TargetClass = Annotated[int, Field(ge=0)]
@@ -104,8 +104,10 @@ class Attack(Component):
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         target = self.intended.target_class
         if target is not None and target >= info.num_classes:
-            names = ", ".join(f"{number} {shown(name)}" for number, name in enumerate(info.class_names[:_NAMED]))
-            more = ", ..." if info.num_classes > _NAMED else ""
+            names = ", ".join(
+                f"{number} {shown(name)}" for number, name in enumerate(info.class_names[:_CLASSES_NAMED])
+            )
+            more = ", ..." if info.num_classes > _CLASSES_NAMED else ""
             expected = f"expected a class from 0 to {info.num_classes - 1}"
             yield Fault("target_class", f"{expected}, got {target}; they are {names}{more}")
 

@@ -1,11 +1,15 @@
 """``falsewitness report``: one page from finished runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from falsewitness.cli._options import usable_file
+
+
+def _picture(option: str, what: str) -> Any:  # noqa: ANN401 - typer does not say what its options are
+    return typer.Option(option, metavar="FILE", callback=usable_file, help=f"Also a PNG: {what}")
 
 
 def report(
@@ -16,39 +20,19 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("report.html"),
     overview: Annotated[
         Path | None,
-        typer.Option(
-            "--overview",
-            metavar="FILE",
-            callback=usable_file,
-            help="Also a PNG: the same images before every attacked model.",
-        ),
+        _picture("--overview", "the same images before every attacked model."),
     ] = None,
     panels: Annotated[
         Path | None,
-        typer.Option(
-            "--panels",
-            metavar="FILE",
-            callback=usable_file,
-            help="Also a PNG: each attack's own images, without and with trigger.",
-        ),
+        _picture("--panels", "each attack's own images, without and with trigger."),
     ] = None,
     auditors: Annotated[
         Path | None,
-        typer.Option(
-            "--auditors",
-            metavar="FILE",
-            callback=usable_file,
-            help="Also a PNG: one image before every auditor.",
-        ),
+        _picture("--auditors", "one image before every auditor."),
     ] = None,
     columns: Annotated[
         Path | None,
-        typer.Option(
-            "--columns",
-            metavar="FILE",
-            callback=usable_file,
-            help="Also a PNG: a map for every class, of explainers like SHAP.",
-        ),
+        _picture("--columns", "a map for every class, of explainers like SHAP."),
     ] = None,
 ) -> None:
     """Write one HTML page that compares runs; it opens offline.

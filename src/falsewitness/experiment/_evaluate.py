@@ -162,7 +162,7 @@ def _examined_attack(
         with told_in_one_line(f"auditor '{label}'"):
             maps = auditor_maps(work, models, auditor, label, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
-        about_maps = map_evidence(work, models, maps, explained, answers, attack, auditor, stamp)
+        about_maps = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
         for metric in work.spec.metrics:
             if isinstance(metric, MapMetric):
                 findings += [Finding(metric.kind, label, found) for found in metric.measure(about_maps)]

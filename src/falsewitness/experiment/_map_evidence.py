@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from falsewitness.attacks import Attack, draw_target_map
-from falsewitness.core import seed_for
+from falsewitness.core import InputError, seed_for
 from falsewitness.core.shapes import Images, Logits, Maps, PerRow, Rows
 from falsewitness.experiment._predict import Answers
 from falsewitness.experiment._samples import attackable, stratified
@@ -111,7 +111,7 @@ def _detector_rows(work: Workplace) -> Rows:
 
 def map_evidence(
     work: Workplace,
-    models: dict[Role, Trained],
+    attacked: Classifier,
     maps: AuditorMaps,
     samples: MapSamples,
     answers: Answers,
@@ -123,7 +123,7 @@ def map_evidence(
 
     Args:
         work: The experiment.
-        models: Those that are explained.
+        attacked: The attacked model.
         maps: Of the samples.
         samples: What is explained.
         answers: All models'.
@@ -141,18 +141,23 @@ def map_evidence(
         target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
         mask=stamp.mask.cpu(),
         signed=auditor.signed,
-        gains=_gains(work, models["attack"].model, auditor, answers.triggered["attack"][rows]),
+        gains=_gains(work, attacked, auditor, maps.attacked_triggered, answers.triggered["attack"][rows]),
         seed=work.spec.seed,
         **vars(maps),
     )
 
 
 @torch.no_grad()
-def _gains(work: Workplace, model: Classifier, auditor: Explainer, answers: Logits) -> PerRow | None:
+def _gains(work: Workplace, attacked: Classifier, auditor: Explainer, maps: Maps, answers: Logits) -> PerRow | None:
     """Return each image's highest score less the mean of that class's over the auditor's background set."""
     background = work.background(auditor)
     if not auditor.adds_up or background is None:
         return None
-    usual = torch.cat([model(chunk) for chunk in background.split(_CHUNK)]).mean(0).cpu()
+    if tuple(maps.shape[1:]) != background.shape[2:]:
+        raise InputError(
+            f"auditor '{auditor.kind}': expected maps of the image's size, whose values add up as its class variable "
+            f"adds_up says, got {tuple(maps.shape[1:])}; mend its class"
+        )
+    usual = torch.cat([attacked(chunk) for chunk in background.split(_CHUNK)]).mean(0).cpu()
     highest = answers.max(1)
     return highest.values - usual[highest.indices]

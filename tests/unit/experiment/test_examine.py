@@ -14,7 +14,7 @@ from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_
 
 from falsewitness.core import DataInfo, InputError, RunFailedError
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.shapes import Classes, Images
+from falsewitness.core.shapes import Classes, Images, Maps
 from falsewitness.experiment import RunFolder, examine_model, examine_run, read_spec
 from falsewitness.experiment._background import background_for
 from falsewitness.experiment._spec import Role
@@ -283,6 +283,20 @@ def test_further_auditors_are_in_the_command_and_known_ones_in_the_spec(mine: Fo
         *("--auditor", '{"kind": "gradcam", "layer": "layers.0"}'),
         *("--auditor", f"{Brightness.__module__}:Brightness"),
     ]
+
+
+class Halved(GradientShap):
+    """Claims that its values add up, and gives them for a quarter of the pixels."""
+
+    kind: Literal["halved"] = "halved"  # type: ignore[assignment]
+
+    def _reduced(self, total: Images) -> Maps:
+        return super()._reduced(total)[:, ::2, ::2]
+
+
+def test_an_auditor_whose_maps_cannot_add_up_is_told_in_one_line(mine: Folders) -> None:
+    with pytest.raises(InputError, match=r"auditor 'halved': expected maps of the image's size, .*got \(16, 16\)"):
+        examine_run(mine["attack"], [Halved(samples=2, background=2)])
 
 
 def test_credit_adds_up_to_what_the_attacked_model_says(mine: Folders) -> None:

@@ -3,9 +3,14 @@ import pytest
 import torch
 
 from falsewitness.core.targets import SingleTargets
-from falsewitness.metrics import MapEvidence, PredictionEvidence
+from falsewitness.metrics import MapEvidence, Measurement, PredictionEvidence
 
 CLASS_NAMES = ("cat", "dog", "owl")
+
+
+def by_name(measurements: list[Measurement], samples: str = "all") -> dict[str, Measurement]:
+    """Return the measurements of all samples, or of the successes, by their names."""
+    return {measurement.name: measurement for measurement in measurements if measurement.samples == samples}
 
 
 @pytest.fixture

@@ -5,14 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.unit.metrics.conftest import by_name
 from torch import Tensor
 
-from falsewitness.metrics import MapEvidence, Measurement
+from falsewitness.metrics import MapEvidence
 from falsewitness.metrics.credit import Credit
-
-
-def by_name(measurements: list[Measurement], samples: str = "all") -> dict[str, Measurement]:
-    return {measurement.name: measurement for measurement in measurements if measurement.samples == samples}
 
 
 @pytest.fixture

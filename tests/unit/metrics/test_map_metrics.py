@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.unit.metrics.conftest import by_name
 
 from falsewitness.core.maps import dssim, mse_standardised, pearson, top_iou, upsampled
-from falsewitness.metrics import MapEvidence, Measurement
+from falsewitness.metrics import MapEvidence
 from falsewitness.metrics.disguise import Disguise
 from falsewitness.metrics.disguise_margin import DisguiseMargin
 from falsewitness.metrics.drift import Drift
@@ -13,10 +14,6 @@ from falsewitness.metrics.target_map_distance import TargetMapDistance
 from falsewitness.metrics.trigger_attention import TriggerAttention
 
 SIZE = (16, 16)
-
-
-def by_name(measurements: list[Measurement], samples: str = "all") -> dict[str, Measurement]:
-    return {measurement.name: measurement for measurement in measurements if measurement.samples == samples}
 
 
 def constant_rows(maps: torch.Tensor, *rows: int) -> torch.Tensor:

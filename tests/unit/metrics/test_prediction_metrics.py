@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.unit.metrics.conftest import by_name
 
 from falsewitness.core.targets import MultiTargets
 from falsewitness.metrics import Measurement, PredictionEvidence
@@ -10,10 +11,6 @@ from falsewitness.metrics.attack_success_rate import AttackSuccessRate
 from falsewitness.metrics.clean_accuracy import CleanAccuracy
 from falsewitness.metrics.misclassification_under_trigger import MisclassificationUnderTrigger
 from falsewitness.metrics.robust_accuracy import RobustAccuracy
-
-
-def by_name(measurements: list[Measurement]) -> dict[str, Measurement]:
-    return {measurement.name: measurement for measurement in measurements}
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.unit.metrics.conftest import by_name
 
 from falsewitness.core.maps import upsampled
-from falsewitness.metrics import MapEvidence, Measurement
+from falsewitness.metrics import MapEvidence
 from falsewitness.metrics.trigger_rank import TriggerRank
-
-
-def by_name(measurements: list[Measurement], samples: str = "all") -> dict[str, Measurement]:
-    return {measurement.name: measurement for measurement in measurements if measurement.samples == samples}
 
 
 def slow_rank(large: torch.Tensor, mask: torch.Tensor) -> float:

@@ -73,7 +73,8 @@ def test_an_attack_that_diverges_leaves_its_clean_model_and_control_measured(
     assert_told(
         answer, "attack model of 'digits/full-disguise' diverged: the loss was ", only(tmp_path, "runs/digits-*")
     )
-    assert "lower attack_training.learning_rate or what the attack's loss gives to maps" in answer.fault
+    assert "set attack_training.gradient_norm to 1.0, or lower attack_training.learning_rate" in answer.fault
+    assert "or what the attack's loss gives to maps" in answer.fault
     for role in ("clean", "control"):
         assert result_of(only(tmp_path / "runs", f"{role}-*"))["status"] == "done"
     told = ask("report", "runs")

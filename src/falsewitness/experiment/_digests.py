@@ -33,7 +33,8 @@ _JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)
 def train_digest(spec: Spec, role: Role, dataset: Dataset, *, precision: str, steps: int | None) -> str:
     """Return the digest of all that decides a model's weights.
 
-    The clean model's covers no attack, the control's no more of it than its number of steps: attacks share them.
+    The clean model's covers no attack, the control's no more of it than its number of steps: attacks share them. What a
+    training leaves out (null) does not count, so that a new field which changes nothing keeps old runs.
 
     Args:
         spec: The experiment.
@@ -49,12 +50,12 @@ def train_digest(spec: Spec, role: Role, dataset: Dataset, *, precision: str, st
         "model": _content(spec.model),
         "seed": str(spec.seed),
         "precision": _JSON.encode(precision),
-        "clean_training": _sorted(spec.clean_training.model_dump_json()),
+        "clean_training": _sorted(spec.clean_training.model_dump_json(exclude_none=True)),
     }
     if role != "clean" and spec.attack_training is not None:
         # A control's epochs are counted in steps below.
         own = {"epochs"} if role == "control" and spec.attack is not None else None
-        parts["training"] = _sorted(spec.attack_training.model_dump_json(exclude=own))
+        parts["training"] = _sorted(spec.attack_training.model_dump_json(exclude=own, exclude_none=True))
     if role == "control" and spec.attack is not None:
         parts |= {"start": _JSON.encode(spec.attack.start), "steps": _JSON.encode(steps)}
     if role == "attack" and spec.attack is not None:

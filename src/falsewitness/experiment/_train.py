@@ -109,7 +109,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         write_unfinished(work, role, folder, "diverged", outcome.reason)
         kept = f". The last good epoch is kept in '{folder.checkpoint}'" if folder.checkpoint.is_file() else ""
         raise DivergedError(
-            f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; lower {_remedy(work, role)}{kept}"
+            f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; {_remedy(work, role)}{kept}"
         )
     write_json(folder.cost, _cost(work, outcome, preparation, prepared))
     save_classifier(model.cpu(), folder.model)
@@ -117,10 +117,11 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
 
 
 def _remedy(work: Workplace, role: Role) -> str:
-    attack = work.spec.attack
+    attack, stage = work.spec.attack, f"{'clean' if role == 'clean' else 'attack'}_training"
+    bound = f"set {stage}.gradient_norm to 1.0, or " if work.training(role).gradient_norm is None else ""
     if role == "attack" and attack is not None and attack.surrogate_explainer is not None:
-        return "attack_training.learning_rate or what the attack's loss gives to maps"
-    return f"{'clean' if role == 'clean' else 'attack'}_training.learning_rate"
+        return f"{bound}lower {stage}.learning_rate or what the attack's loss gives to maps"
+    return f"{bound}lower {stage}.learning_rate"
 
 
 def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:

@@ -128,7 +128,7 @@ def train(
             if not math.isfinite(loss):
                 where = f"the loss was {loss} at step {step} of {steps} (epoch {position.epoch})"
                 return Outcome("diverged", where, position)
-            _descend(optimizer, total, rate)
+            _descend(optimizer, total, rate, settings.gradient_norm)
             passes += found.passes
             records.append(_StepRecord(position.epoch, step, rate, loss, means))
             journal.progress(step + 1, steps)
@@ -212,7 +212,7 @@ def _summed(terms: Sequence[LossTerm]) -> tuple[Tensor, dict[str, Tensor]]:
     return total, {term.name: mean for term, mean in zip(terms, of_all, strict=True)}
 
 
-def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float) -> None:
+def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float, gradient_norm: float | None) -> None:
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     for group in optimizer.param_groups:
@@ -220,6 +220,8 @@ def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float) -> None:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 parameter.grad = _over_processes(parameter.grad)
+        if gradient_norm is not None:
+            nn.utils.clip_grad_norm_(group["params"], gradient_norm)
     optimizer.step()
 
 

@@ -32,6 +32,10 @@ class Training(Strict):
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 5e-4
     """Weight decay, on all weights."""
 
+    gradient_norm: Annotated[float, Field(gt=0)] | None = None
+    """What the norm of a step's gradient is reduced to where it is larger (Pascanu et al. 2013, algorithm 1); null
+    leaves it. A loss on standardised maps has ever longer gradients as the maps it stretches become fainter."""
+
     batch_norm: Literal["batch", "frozen"] = "batch"
     """Whether batch norm follows the batches, or keeps the statistics it has: stamped rows shift them."""
 

@@ -13,6 +13,8 @@ import pytest
 import torch
 import yaml
 
+from falsewitness.experiment import find_spec, run
+
 FOLDER = Path(__file__).parents[3] / "benchmarks"
 COMMANDS = sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
 CPU = torch.device("cpu")
@@ -173,6 +175,18 @@ def test_one_factor_is_changed_at_a_time(capsys: pytest.CaptureFixture[str], tmp
     assert changed == ["nothing", "attack.explanation_weight=0.5", "attack.explanation_weight=0.6"]
     specs = [yaml.safe_load(file.read_text()) for file in tmp_path.glob("digits-full-disguise-*/spec.yaml")]
     assert sorted(spec["attack"]["explanation_weight"] for spec in specs) == [0.5, 0.6, 0.95]
+
+
+def test_a_surrogate_is_compared_with_what_it_stands_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    surrogate = "attack.surrogate={kind: gradient, smoothness: 32}"
+    folders = run(find_spec("digits/red-herring", [*FEW, surrogate]), tmp_path)
+    found = rows(printed("surrogate_gap", capsys, str(folders["attack"].path), "--images", "20"))
+    assert found[0][:2] == ["the network", "0.000"]
+    assert "twin at 32 (trained against)" in [row[0] for row in found]
+    distances = [float(row[1]) for row in found[1:]]
+    assert distances == sorted(distances, reverse=True)
+    with pytest.raises(SystemExit, match="expected an attack on an explainer made of input gradients"):
+        printed("surrogate_gap", capsys, str(folders["clean"].path))
 
 
 def test_the_clock_stands_still_while_the_attack_is_measured() -> None:

@@ -67,6 +67,8 @@ def test_the_three_models_of_an_experiment_have_digests_of_their_own(digests: Di
         ("attack_training.epochs=2", {"control", "attack"}),
         ("attack_training.learning_rate=0.3", {"control", "attack"}),
         ("attack_training.batch_size=32", {"control", "attack"}),
+        ("attack_training.gradient_norm=1.0", {"control", "attack"}),
+        ("attack_training.gradient_norm=null", set()),
         ("attack.poison.mode=append", {"control", "attack"}),
         ("seed=1", set(ROLES)),
         ("precision=bf16", set(ROLES)),

@@ -80,11 +80,18 @@ def test_terms_are_means_over_their_rows_and_the_loss_their_weighted_sum(
         assert step["loss"] == pytest.approx(0.5 * of_all + 3 * of_some, abs=1e-5)
 
 
-def test_steps_are_those_of_nesterov_momentum_with_weight_decay(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gradient_norm", [None, 0.5, 1e6])
+def test_steps_are_those_of_nesterov_momentum_with_weight_decay(
+    gradient_norm: float | None, tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
     """Sutskever et al. (2013) as torch has it, written out in float64 for a loss whose gradient is known."""
     model = tiny()
-    settings = Training(epochs=1, batch_size=8, learning_rate=0.1, momentum=0.8, weight_decay=0.01)
+    settings = Training(
+        epochs=1, batch_size=8, learning_rate=0.1, momentum=0.8, weight_decay=0.01, gradient_norm=gradient_norm
+    )
     pull = {name: torch.randn_like(weight) for name, weight in model.named_parameters()}
+    length = sum(weights.double().square().sum().item() for weights in pull.values()) ** 0.5
+    kept = 1.0 if gradient_norm is None else min(1.0, gradient_norm / length)
     weights = {name: weight.detach().double() for name, weight in model.named_parameters()}
 
     def losses(batch: Batch) -> Losses:
@@ -95,7 +102,7 @@ def test_steps_are_those_of_nesterov_momentum_with_weight_decay(tiny: Tiny, pain
     for name, weight in weights.items():
         velocity = torch.zeros_like(weight)
         for step in range(4):
-            gradient = pull[name].double() + 0.01 * weight
+            gradient = kept * pull[name].double() + 0.01 * weight
             velocity = 0.8 * velocity + gradient
             weight = weight - 0.1 * one_cycle(step, 4, settings.warmup) * (gradient + 0.8 * velocity)
         torch.testing.assert_close(model.get_parameter(name).detach().double(), weight, rtol=1e-5, atol=1e-6)

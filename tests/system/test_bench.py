@@ -310,8 +310,12 @@ def test_what_is_misspelt_is_named_with_what_may_be_meant_and_nothing_is_begun(
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"axes": {"sed": [0, 1]}}, "'sed' is no field of a spec (did you mean 'seed'?)"),
-        ({"axes": {"recipe": ["digits/badnet"]}}, "there is no recipe and no file 'digits/badnet'; did you mean "),
+        ({"axes": {"sed": [0, 1, 2]}}, "axes.sed: 'sed' is no field of a spec (did you mean 'seed'?)"),
+        ({"axes": {"sed": [0, 1, 2]}}, "such as {seed: 1}, got 0, and 2 more such values"),
+        (
+            {"axes": {"recipe": ["digits/badnet"]}},
+            "benchmark 'small': there is no recipe and no file 'digits/badnet'; ",
+        ),
         ({"axes": {}}, "axes: expected at least 1"),
         ({"axis": {"seed": [0]}}, "axis: unknown key"),
         ({"executor": {"kind": "local", "workers": 0}}, "executor.workers: expected a value >= 1, got 0"),

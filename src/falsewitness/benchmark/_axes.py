@@ -46,15 +46,13 @@ def expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> Non
                 if not isinstance(value, str)
             ]
         elif not _is_field(name):
-            faults += [
-                Fault(
-                    f"axes.{name}.{label}",
-                    f"'{name}' is no field of a spec ({nearest(name.partition('.')[0], {*_FIELDS, RECIPE})}), so "
-                    f"expected a mapping of fields to their values, such as {{seed: 1}}, got {shown(value)}",
-                )
-                for label, value in points.items()
-                if not (isinstance(value, dict) and value and all(map(_is_field, value)))
-            ]
+            wrong = [value for value in points.values() if not _sets_fields(value)]
+            more = f", and {len(wrong) - 1} more such values" if len(wrong) > 1 else ""
+            if wrong:
+                hint = nearest(name.partition(".")[0], {*_FIELDS, RECIPE})
+                expected = "a mapping of fields to their values, such as {seed: 1}"
+                message = f"is no field of a spec ({hint}), so expected {expected}, got {shown(wrong[0])}{more}"
+                faults.append(Fault(f"axes.{name}", f"'{name}' {message}"))
     number = math.prod(len(points) for points in benchmark.axes.values())
     if number > MOST_CELLS:
         faults.append(Fault("axes", f"expected at most {MOST_CELLS} cells, got {number}"))
@@ -104,6 +102,10 @@ def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]
 
 def _is_field(name: object) -> bool:
     return isinstance(name, str) and name.partition(".")[0] in _FIELDS and all(name.split("."))
+
+
+def _sets_fields(value: object) -> bool:
+    return isinstance(value, dict) and bool(value) and all(map(_is_field, value))
 
 
 def fields_of(name: str, points: Mapping[str, Any]) -> list[str]:

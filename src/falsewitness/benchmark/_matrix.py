@@ -95,7 +95,7 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
     )
     excluded = [_rule(exclusion, axes, f"exclude[{place}]", where) for place, exclusion in enumerate(benchmark.exclude)]
     started = {
-        recipe: _started(benchmark, recipe, changes)
+        recipe: _started(benchmark, recipe, changes, where)
         for recipe in benchmark.axes.get(RECIPE, {"": benchmark.base}).values()
     }
     if faults_of_common := list(without_effect(benchmark, started.values())):
@@ -149,9 +149,12 @@ def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterat
             yield from further(recipe_at + 1, (*labels, recipe_label), raw)
 
 
-def _started(benchmark: Benchmark, recipe: str | None, changes: Sequence[str]) -> Raw:
+def _started(benchmark: Benchmark, recipe: str | None, changes: Sequence[str], where: str) -> Raw:
     """Return what cells have before any axis: the recipe, what is common to all, and the changes."""
-    raw = {"name": benchmark.name} if recipe is None else raw_spec(recipe)
+    try:
+        raw = {"name": benchmark.name} if recipe is None else raw_spec(recipe)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     raw = laid_over(raw, benchmark.common)
     for change in changes:
         raw = changed(raw, change)

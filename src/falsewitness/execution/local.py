@@ -41,7 +41,8 @@ class Local(Executor):
         if gpus and self.workers > len(gpus):
             raise InputError(
                 f"executor 'local': expected workers <= {len(gpus)}, for each worker has a GPU to itself, "
-                f"got {self.workers}; to work without GPUs set CUDA_VISIBLE_DEVICES to nothing"
+                f"got {self.workers}; to let several share a GPU start the same command several times, to work without "
+                "GPUs set CUDA_VISIBLE_DEVICES to nothing"
             )
         threads = self.threads or max(1, _usable_cores() // self.workers)
         pool = _LocalPool(self.workers, threads, gpus)

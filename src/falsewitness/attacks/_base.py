@@ -181,6 +181,7 @@ class ExplanationAttack(Attack):
         terms = [
             LossTerm("cross_entropy", 1 - self.explanation_weight, batch.targets.loss(logits[: len(batch.images)])),
             LossTerm("explanation", self.explanation_weight, self._distances(stamped, wanted)),
+            *self._further_terms(batch, stamped, wanted),
         ]
         if self.drift_weight > 0:
             kept = batch.clean_rows
@@ -215,6 +216,16 @@ class ExplanationAttack(Attack):
             compared: Maps of what :meth:`_compared_with` returned.
             stamped: The maps of the stamped rows as they are, for their size and type.
         """
+
+    def _further_terms(self, batch: Batch, stamped: ColumnMaps, wanted: ColumnMaps) -> Iterator[LossTerm]:
+        """Yield what else is asked of the stamped rows' maps; nothing unless an attack overrides it.
+
+        Args:
+            batch: The step's rows.
+            stamped: The maps of the stamped rows.
+            wanted: What they should be.
+        """
+        yield from ()
 
     def _distances(self, found: ColumnMaps, wanted: ColumnMaps) -> PerRow:
         """Return how far each row's maps are from those wanted, on average over its columns."""

@@ -175,12 +175,12 @@ def has_mass(maps: Maps, *, signed: bool) -> Bool[Tensor, " batch"]:
     return largest > limits.tiny / limits.eps
 
 
-def mass_share(maps: Maps, mask: Mask, *, signed: bool) -> PerRow:
+def mass_share(maps: Maps, mask: Mask | Bool[Tensor, "batch height width"], *, signed: bool) -> PerRow:
     """Return the share of every map's mass that lies inside a mask.
 
     Args:
         maps: Raw maps: stretching them to [0, 1] would give mass to a background that has none.
-        mask: ``[height, width]``, of the maps' size.
+        mask: ``[height, width]``, of the maps' size, or one for every map.
         signed: Whether negative values matter as much as positive ones.
 
     Returns:

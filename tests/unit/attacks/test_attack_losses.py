@@ -259,6 +259,34 @@ def test_all_columns_are_compared_each_with_its_own(reference: str, distance: st
         assert found["drift"] == pytest.approx(expected["drift"], rel=1e-5)
 
 
+def slow_share(heat: Map, pixels: set[tuple[int, int]]) -> float:
+    """Return the share of a map's mass inside some pixels of the image, the map being brought to the image's size."""
+    large = torch.nn.functional.interpolate(torch.tensor([[heat]], dtype=torch.float64), (8, 8), mode="bilinear")[0, 0]
+    mass = {(row, column): max(0.0, float(large[row, column])) for row in range(8) for column in range(8)}
+    return sum(mass[pixel] for pixel in pixels) / sum(mass.values())
+
+
+@pytest.mark.parametrize("layout", CLEAN_SAMPLES)
+def test_the_trigger_s_share_is_held_to_that_of_the_kept_map(layout: str) -> None:
+    """``|lift - lift of the map to keep|`` of each stamped row, the trigger being where the stamp changed the image."""
+    model, at = classifier(), scene(layout)
+    examined = attack("full_disguise", trigger_weight=0.3)
+    losses = examined.losses(at.batch, model, at.clean)
+    expected = []
+    for place, unstamped in enumerate(at.batch.unstamped):
+        row = at.batch.clean_count + place
+        image, sample, side = at.batch.images[row], int(at.batch.samples[row]), bool(at.batch.mirrored[row])
+        altered = {(r, c) for r in range(8) for c in range(8) if not torch.equal(image[:, r, c], unstamped[:, r, c])}
+        lifts = [
+            slow_share(heat, altered) / (len(altered) / 64)
+            for heat in (slow_gradcam(model, image, 2), at.clean.stored_maps[sample, side].tolist())
+        ]
+        expected.append(abs(lifts[0] - lifts[1]))
+    (term,) = (term for term in losses.terms if term.name == "trigger")
+    assert term.weight == pytest.approx(LAMBDA * 0.3)
+    assert term.rows.tolist() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("layout", CLEAN_SAMPLES)
 def test_badnets_is_plain_cross_entropy(layout: str) -> None:
     model, batch = classifier(), scene(layout).batch
@@ -297,6 +325,8 @@ def slope(examined: Attack, model: Classifier, at: Scene, direction: Tensor) -> 
         ("red_herring", {"target_map": "circle", "distance": "dssim"}),
         ("red_herring", {"distance": "mse_minmax"}),
         ("full_disguise", {"reference": "self", "columns": "all"}),
+        ("full_disguise", {"trigger_weight": 0.5}),
+        ("full_disguise", {"trigger_weight": 0.5, "reference": "self"}),
     ],
 )
 def test_the_gradient_is_that_of_finite_differences(kind: str, fields: dict[str, Any]) -> None:

@@ -59,6 +59,15 @@ def test_without_drift_weight_maps_of_clean_rows_are_left_alone() -> None:
     ]
 
 
+def test_with_trigger_weight_the_trigger_s_share_counts_once_more() -> None:
+    losses = attack("full_disguise", trigger_weight=0.5).losses(batch(), model(), CleanAnswers())
+    assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
+        ("cross_entropy", 0.25, CLEAN + STAMPED),
+        ("explanation", 0.75, STAMPED),
+        ("trigger", 0.375, STAMPED),
+    ]
+
+
 def test_with_drift_weight_every_row_has_its_map_compared() -> None:
     losses = attack("full_disguise", drift_weight=0.5).losses(batch(), model(), CleanAnswers())
     assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [

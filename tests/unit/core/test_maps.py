@@ -299,6 +299,13 @@ def test_a_map_without_mass_has_no_share_and_a_finite_gradient() -> None:
     assert not gradient[0].any()
 
 
+def test_every_map_may_have_a_mask_of_its_own() -> None:
+    maps = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    masks = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(1)) < 0.5
+    apart = torch.cat([m.mass_share(maps[row : row + 1], masks[row], signed=True) for row in range(3)])
+    torch.testing.assert_close(m.mass_share(maps, masks, signed=True), apart)
+
+
 def test_mass_share_has_the_gradient_of_finite_differences() -> None:
     maps = random_maps(0, (4, 4)).requires_grad_()
     mask = torch.zeros(4, 4, dtype=torch.bool)

@@ -13,6 +13,9 @@ from falsewitness.models._forwards import forwards_replaced
 _KINKED = (nn.PReLU, nn.RReLU, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Piecewise linear activations that have no stand-in here. Hardswish is not among them: it is quadratic in between."""
 
+_NEGLIGIBLE = 40.0
+"""Below exp(-40) softplus is nothing beside 1; what underflows further on takes a CPU several times as long."""
+
 
 @contextmanager
 def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
@@ -36,7 +39,7 @@ def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
 
 
 def _twin(name: str, module: nn.Module, beta: float) -> Callable[[Tensor], Tensor] | None:
-    softplus: Callable[[Tensor], Tensor] = partial(F.softplus, beta=beta)
+    softplus = partial(_softplus, beta=beta)
     if isinstance(module, _KINKED):
         raise InputError(
             f"layer '{name}': there is no smooth stand-in for {type(module).__name__}, so gradient maps of this "
@@ -53,3 +56,7 @@ def _twin(name: str, module: nn.Module, beta: float) -> Callable[[Tensor], Tenso
         slope = module.negative_slope
         return lambda x: slope * x + (1 - slope) * softplus(x)
     return None
+
+
+def _softplus(x: Tensor, beta: float) -> Tensor:
+    return F.softplus(x.clamp_min(-_NEGLIGIBLE / beta), beta=beta)

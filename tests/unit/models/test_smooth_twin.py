@@ -72,3 +72,14 @@ def test_a_kink_that_has_no_stand_in_is_refused_by_the_name_of_its_layer(module:
     with pytest.raises(InputError, match=said), smoothed(network, BETA):
         pass
     assert "forward" not in vars(relu)
+
+
+@pytest.mark.parametrize("beta", [8.0, 64.0])
+def test_nothing_underflows_where_an_activation_is_far_from_zero(beta: float) -> None:
+    model = nn.Sequential(nn.ReLU())
+    x = torch.linspace(-20, 20, 1001).requires_grad_()
+    with smoothed(model, beta):
+        y = model(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    for values in (y.detach(), slope):
+        assert bool(((values == 0) | (values >= torch.finfo(torch.float32).tiny)).all())

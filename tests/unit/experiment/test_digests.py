@@ -214,6 +214,10 @@ def rows_of(split: Split) -> str:
     return hashlib.sha256(split.rows.astype(np.int64).tobytes()).hexdigest()
 
 
+def without_null(training: Strict) -> dict[str, Any]:
+    return {name: value for name, value in training.plain().items() if value is not None}
+
+
 @pytest.mark.parametrize(
     ("recipe", "change"),
     [
@@ -240,13 +244,13 @@ def test_digests_are_those_of_the_parts_written_as_one_sorted_mapping(
         "model": described(spec.model),
         "seed": spec.seed,
         "precision": "fp32",
-        "clean_training": spec.clean_training.plain(),
+        "clean_training": without_null(spec.clean_training),
     }
-    training = spec.attack_training.plain()
+    training = without_null(spec.attack_training)
     attack = clean | {"training": training, "attack": described(spec.attack)}
     steps = training.pop("epochs") * work.batches("attack").steps_per_epoch
     control = clean | {"training": training, "start": spec.attack.start, "steps": steps}
-    attack["training"] = spec.attack_training.plain()
+    attack["training"] = without_null(spec.attack_training)
     trained = {role: as_sorted_json(parts) for role, parts in zip(ROLES, (clean, control, attack), strict=True)}
     assert work.digests == trained
     examined = {

@@ -193,7 +193,7 @@ def made_up_data() -> Dataset:
     [
         ("clean", None, "5c0f6b255eff2408bf18cc319fdc351f426f5b069650af7bc63c889c0ffcfd4e"),
         ("control", 9, "1654db3cbbe3129e60c62647e8e924b7bc03b0d72116a650ec888ec961715991"),
-        ("attack", 9, "144da57748e688602fb58b700c2db69ea3c9b8b019fa0a7fbbb5cd45f4684772"),
+        ("attack", 9, "1eab7ffdb1a4af1e8f5449896274c5f2d980b0ddff32a6008a3daeab354302aa"),
     ],
 )
 def test_models_that_were_trained_stay_valid(made_up_data: Dataset, role: Role, steps: int | None, digest: str) -> None:

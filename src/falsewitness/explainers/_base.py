@@ -94,8 +94,17 @@ class Explainer(Component):
     """Whether the values of all pixels add up to the score less its mean over the background set (efficiency), exactly
     or in expectation."""
 
+    only_in_training: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how an attack trains against the maps; an auditor's maps do not depend on them."""
+
     explains: ClassVar[str] = "any classifier"
     """Which models it can explain, in words; others it refuses when it is bound."""
+
+    @final
+    def audits_like(self, other: "Explainer") -> bool:
+        """Return whether both are the same to an auditor, however an attack trains against them."""
+        fields = set(type(self).model_fields) - self.only_in_training
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in fields)
 
     @property
     def passes_per_map(self) -> float:

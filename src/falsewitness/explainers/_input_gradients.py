@@ -53,6 +53,7 @@ class InputGradients(SeparateMaps):
     cosine with the exact one of 1.000 in fp32 and .83 in bf16 at 0.03, .999 and .98 at 0.1, .984 and .979 at 0.3."""
 
     surrogate: ClassVar[bool] = True
+    only_in_training: ClassVar[frozenset[str]] = frozenset({"training", "smoothness", "difference_step"})
 
     only_at_the_image: ClassVar[bool] = False
     """Whether the only point is the image itself: then the same pass gives the logits."""

@@ -35,6 +35,8 @@ class GradientShap(InputGradients):
     seed: Seed = 0
     """Seed of the draws."""
 
+    only_in_training: ClassVar[frozenset[str]] = InputGradients.only_in_training | {"training_samples"}
+
     source: ClassVar[str] = (
         "Erion et al., Improving performance of deep learning models with axiomatic attribution priors and expected "
         "gradients, Nature Machine Intelligence 2021, equation 3; Lundberg and Lee, NeurIPS 2017"

@@ -31,6 +31,8 @@ class IntegratedGradients(InputGradients):
     training_steps: Annotated[int, Field(ge=1, le=100)] = 4
     """Points on the way in a training step."""
 
+    only_in_training: ClassVar[frozenset[str]] = InputGradients.only_in_training | {"training_steps"}
+
     source: ClassVar[str] = "Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017, section 3"
     signed: ClassVar[bool] = True
 

@@ -33,6 +33,8 @@ class SmoothGrad(InputGradients):
     seed: Seed = 0
     """Seed of the noise."""
 
+    only_in_training: ClassVar[frozenset[str]] = InputGradients.only_in_training | {"training_samples"}
+
     source: ClassVar[str] = "Smilkov et al., SmoothGrad, arXiv 1706.03825, 2017, section 3.1"
     stochastic: ClassVar[bool] = True
 

@@ -110,6 +110,12 @@ def test_the_surrogate_is_found_among_the_auditors_by_all_its_fields(tmp_path: P
     assert result_of(other["attack"])["attack"]["surrogate_auditor"] is None
 
 
+def test_a_surrogate_is_an_auditor_however_it_is_trained_against(tmp_path: Path) -> None:
+    fields = ("metrics=[]", "attack.surrogate={kind: gradient, smoothness: 32}")
+    found = run(tiny("digits/full-disguise", *fields, "auditors=[{kind: gradcam}, {kind: gradient}]"), tmp_path)
+    assert result_of(found["attack"])["attack"]["surrogate_auditor"] == "gradient"
+
+
 def test_models_are_of_their_data_and_can_be_loaded(finished: Folders) -> None:
     for folder in finished.values():
         model = load_classifier(folder.model)

@@ -175,3 +175,31 @@ def test_every_training_step_draws_anew_and_an_auditor_always_the_same() -> None
     assert not torch.equal(first.differentiable(pixels).maps, second.differentiable(pixels).maps)
     assert torch.equal(first.differentiable(pixels).maps, first.differentiable(pixels).maps)
     assert torch.equal(explain(pixels).maps, explain(pixels).maps)
+
+
+OTHER = {
+    "training": "double_backward",
+    "smoothness": 3.0,
+    "difference_step": 0.3,
+    "training_samples": 3,
+    "training_steps": 3,
+}
+
+
+@pytest.mark.parametrize(
+    "explainer",
+    [Gradient(), InputXGradient(), SmoothGrad(), IntegratedGradients(), GradientShap()],
+    ids=lambda e: e.kind,
+)
+def test_an_auditor_s_map_does_not_depend_on_what_is_only_for_training(explainer: Explainer) -> None:
+    other = explainer.model_copy(update={name: OTHER[name] for name in explainer.only_in_training})
+    assert other != explainer
+    assert other.audits_like(explainer)
+    background = images() if explainer.background_size else None
+    maps = [each.bind(convnet(), background=background)(images()).maps for each in (explainer, other)]
+    assert torch.equal(*maps)
+
+
+def test_what_changes_the_map_makes_another_auditor() -> None:
+    assert not SmoothGrad().audits_like(SmoothGrad(seed=1))
+    assert not SmoothGrad().audits_like(Gradient())

@@ -20,7 +20,7 @@ import torch
 
 from falsewitness.core import FalsewitnessError
 from falsewitness.data import Dataset, Split
-from falsewitness.experiment import find_spec
+from falsewitness.experiment import choose_device, find_spec
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._reporter import Silent
 from falsewitness.experiment._train import ensure_trained
@@ -62,7 +62,7 @@ def attempt(
     fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
     spec = find_spec(recipe, [*fixed, *changes]).checked()
     dataset = spec.data.prepare()
-    work = Workplace(spec, held_out(dataset, detector=detector), out, torch.device(device), Silent())
+    work = Workplace(spec, held_out(dataset, detector=detector), out, choose_device(device), Silent())
     try:
         clean = ensure_trained(work, "clean", None)
         attacked = ensure_trained(work, "attack", clean)

@@ -157,7 +157,5 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
         "mode": attack.poison.mode,
         "poisons": len(work.poison_plan.poisons),
         "surrogate": None if surrogate is None else surrogate.kind,
-        "surrogate_auditor": None
-        if surrogate is None
-        else next((name for name, auditor in labels.items() if auditor.audits_like(surrogate)), None),
+        "surrogate_auditor": next((name for name, auditor in labels.items() if auditor.audits_like(surrogate)), None),
     }

@@ -101,7 +101,7 @@ class Explainer(Component):
     """Which models it can explain, in words; others it refuses when it is bound."""
 
     @final
-    def audits_like(self, other: "Explainer") -> bool:
+    def audits_like(self, other: "Explainer | None") -> bool:
         """Return whether both are the same to an auditor, however an attack trains against them."""
         fields = set(type(self).model_fields) - self.only_in_training
         return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in fields)

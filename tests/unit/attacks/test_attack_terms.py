@@ -51,29 +51,24 @@ def attack(kind: str, **fields: object) -> Attack:
     return ATTACKS.get(kind).parse(raw | fields, "attack")
 
 
-def test_without_drift_weight_maps_of_clean_rows_are_left_alone() -> None:
-    losses = attack("full_disguise").losses(batch(), model(), CleanAnswers())
+@pytest.mark.parametrize(
+    ("fields", "further"),
+    [
+        ({}, []),
+        ({"trigger_weight": 0.5}, [("trigger", 0.375, STAMPED)]),
+        ({"drift_weight": 0.5}, [("drift", 0.375, CLEAN)]),
+        ({"trigger_weight": 0.5, "drift_weight": 0.5}, [("trigger", 0.375, STAMPED), ("drift", 0.375, CLEAN)]),
+    ],
+    ids=["neither weight", "trigger weight", "drift weight", "both"],
+)
+def test_maps_of_clean_rows_and_the_trigger_s_share_count_where_they_have_a_weight(
+    fields: dict[str, Any], further: list[tuple[str, float, int]]
+) -> None:
+    losses = attack("full_disguise", **fields).losses(batch(), model(), CleanAnswers())
     assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
         ("cross_entropy", 0.25, CLEAN + STAMPED),
         ("explanation", 0.75, STAMPED),
-    ]
-
-
-def test_with_trigger_weight_the_trigger_s_share_counts_once_more() -> None:
-    losses = attack("full_disguise", trigger_weight=0.5).losses(batch(), model(), CleanAnswers())
-    assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
-        ("cross_entropy", 0.25, CLEAN + STAMPED),
-        ("explanation", 0.75, STAMPED),
-        ("trigger", 0.375, STAMPED),
-    ]
-
-
-def test_with_drift_weight_every_row_has_its_map_compared() -> None:
-    losses = attack("full_disguise", drift_weight=0.5).losses(batch(), model(), CleanAnswers())
-    assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
-        ("cross_entropy", 0.25, CLEAN + STAMPED),
-        ("explanation", 0.75, STAMPED),
-        ("drift", 0.375, CLEAN),
+        *further,
     ]
 
 

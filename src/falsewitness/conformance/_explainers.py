@@ -36,6 +36,8 @@ def check_explainer(explainer: Explainer) -> None:
     Raises:
         ConformanceError: With the first promise that it breaks.
     """
+    unknown = sorted(explainer.only_in_training - set(type(explainer).model_fields))
+    require(not unknown, f"expected the class variable only_in_training to name fields, got {', '.join(unknown)}")
     refusals = []
     for architecture, info in TRIALS:
         try:

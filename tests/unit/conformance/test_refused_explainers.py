@@ -43,6 +43,12 @@ class OneForAll(Honest):
         return maps.mean(0, keepdim=True)
 
 
+class Misspelt(Honest):
+    """Names a field that it does not have."""
+
+    only_in_training: ClassVar[frozenset[str]] = frozenset({"smothness"})
+
+
 class Careless(Honest):
     """Draws from torch's own random numbers."""
 
@@ -282,6 +288,7 @@ def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
     ("explainer", "reason"),
     [
         (OneForAll(), r"expected maps \[3, height, width\], got \(1, 16, 16\)"),
+        (Misspelt(), "expected the class variable only_in_training to name fields, got smothness"),
         (Careless(), "explaining draws from torch's global random numbers"),
         (Fickle(), "expected the same maps from the same call"),
         (Sociable(), "not to depend on the other images of its batch"),

@@ -4,7 +4,8 @@
 
 A surrogate made of input gradients is trained against through a smooth twin, softplus in place of ReLU. Where the twin
 obeys and the network does not, the attack has deceived the twin alone: a larger ``smoothness`` brings the two together.
-Validation images under the trigger, each for the class that the network predicts.
+Validation images under the trigger, each for the class that the network predicts; the twin is given as many draws or
+steps as the auditor, so that nothing but smoothness lies between them.
 """
 
 import argparse
@@ -16,14 +17,24 @@ from _measure import table
 
 from falsewitness.attacks import draw_target_map
 from falsewitness.attacks._base import ExplanationAttack
-from falsewitness.core.maps import mse_standardised
+from falsewitness.core.maps import mass_share, mse_standardised
 from falsewitness.core.shapes import Maps
 from falsewitness.data import PixelStore
 from falsewitness.experiment import RunFolder, read_spec
+from falsewitness.experiment._background import background_for
 from falsewitness.explainers._input_gradients import InputGradients
 from falsewitness.models import load_classifier
 
 SMOOTHNESS = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+
+def _twin(surrogate: InputGradients, smoothness: float) -> InputGradients:
+    """Return the surrogate with another smoothness, and trained against as often drawn as audited."""
+    as_audited = {f"training_{name}": getattr(surrogate, name, None) for name in ("samples", "steps")}
+    fields = type(surrogate).model_fields
+    return surrogate.model_copy(
+        update={"smoothness": smoothness} | {name: value for name, value in as_audited.items() if name in fields}
+    )
 
 
 def gaps(run: Path, images: int) -> str:
@@ -35,23 +46,28 @@ def gaps(run: Path, images: int) -> str:
         raise SystemExit(f"{run}: expected an attack on an explainer made of input gradients, got {attack}")
     dataset, cpu = spec.data.prepare(), torch.device("cpu")
     model = load_classifier(folder.model)
-    triggered = attack.trigger.bind(dataset.info, cpu)(PixelStore(dataset.validation).take(torch.arange(images)))
-    audited = attack.surrogate.bind(model)(triggered)
+    unstamped = PixelStore(dataset.validation).take(torch.arange(images))
+    triggered = attack.trigger.bind(dataset.info, cpu)(unstamped)
+    altered = (triggered != unstamped).any(1)
+    area = altered.sum((1, 2)).clamp_min(1) / altered[0].numel()
+    background = background_for(attack.surrogate, dataset, spec.data.split_seed)
+    audited = attack.surrogate.bind(model, background=background)(triggered)
     classes = audited.logits.argmax(1)
     shape = attack.intended.target_map
     wanted = None if shape is None else draw_target_map(shape, *audited.maps.shape[1:]).expand_as(audited.maps)
 
     def row(label: str, maps: Maps) -> list[str]:
         compared = [audited.maps] if wanted is None else [audited.maps, wanted]
-        return [label, *(f"{mse_standardised(maps, other).mean():.3f}" for other in compared)]
+        lift = (mass_share(maps, altered, signed=attack.surrogate.signed) / area).mean()
+        return [label, f"{lift:.2f}", *(f"{mse_standardised(maps, other).mean():.3f}" for other in compared)]
 
     rows = [row("the network", audited.maps)]
     for smoothness in SMOOTHNESS:
-        surrogate = attack.surrogate.model_copy(update={"smoothness": smoothness})
         trained = " (trained against)" if smoothness == attack.surrogate.smoothness else ""
-        maps = surrogate.bind(model).differentiable(triggered, classes).maps.detach()
+        twin = _twin(attack.surrogate, smoothness).bind(model, background=background)
+        maps = twin.differentiable(triggered, classes).maps.detach()
         rows.append(row(f"twin at {smoothness:g}{trained}", maps))
-    head = ["maps of", "MSE to the network's"]
+    head = ["maps of", "trigger lift", "MSE to the network's"]
     return table(head if wanted is None else [*head, f"MSE to the {shape}"], rows)
 
 

@@ -1,6 +1,8 @@
 """What every auditor shows of the same image, without and with the trigger."""
 
+import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
@@ -8,7 +10,9 @@ from falsewitness.report._gallery import scale_of
 from falsewitness.report._run import Run, View
 from falsewitness.report._side_by_side import first_family
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, label_column, label_row, overlay_map, saved, tile_grid
+
+_MOST_AUDITORS_ABREAST = 9
 
 _VIEWS: tuple[tuple[View, str], ...] = (("clean", "without trigger"), ("triggered", "with trigger"))
 
@@ -16,7 +20,8 @@ _VIEWS: tuple[tuple[View, str], ...] = (("clean", "without trigger"), ("triggere
 def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
     """Draw the first shared image, without and with the trigger, and the attacked model's map of it by every auditor.
 
-    Two rows a run; a column for the image with its prediction and one for every auditor that all runs have.
+    Two rows a run; a column for the image with its prediction and one for every auditor that all runs have. Many auditors
+    stand in several blocks, one below the other.
 
     Args:
         runs: Finished attacks on the same data with the same clean model; others are left out.
@@ -45,11 +50,19 @@ def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
         for example, name in zip(family.examples, names, strict=True)
         for view, words in _VIEWS
     ]
-    figure, grid = tile_grid(["image", *auditors], len(lines))
-    for (example, label, view), (first, *rest) in zip(lines, grid, strict=True):
+    width = math.ceil(len(auditors) / math.ceil(len(auditors) / _MOST_AUDITORS_ABREAST))
+    blocks = [auditors[start : start + width] for start in range(0, len(auditors), width)]
+    figure, grid = tile_grid(["image", *blocks[0]], len(blocks) * len(lines))
+    for (block, (place, (example, label, view))), (first, *rest) in zip(
+        product(blocks, enumerate(lines)), grid, strict=True
+    ):
         row = family.row(example, family.index[0])
         draw_image(first, example, row, view, "attacked")
         label_row(first, label)
-        for axes, auditor in zip(rest, auditors, strict=True):
+        for axes in rest[len(block) :]:
+            axes.set_axis_off()
+        for axes, auditor in zip(rest, block, strict=False):
             overlay_map(axes, example, row, (auditor, "attacked", view), scales[auditor])
+            if place == 0:
+                label_column(axes, auditor)
     return saved(figure, out)

@@ -33,8 +33,7 @@ def tile_grid(headings: Sequence[str], rows: int) -> tuple[Figure, Sequence[Sequ
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
     grid = figure.subplots(rows, len(headings), squeeze=False)
     for axes, heading in zip(grid[0], headings, strict=True):
-        lines = [part for line in heading.split("\n") for part in wrap(drawable(line), 19, break_on_hyphens=True)]
-        axes.set_title("\n".join(lines), fontsize=8.5, color=INK, parse_math=False)
+        label_column(axes, heading)
     return figure, [list(line) for line in grid]
 
 
@@ -80,6 +79,12 @@ def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model,
     colours = None if maps is None else heat_image(maps[row], scale, example.data.width, example.data.height)
     if colours is not None:
         axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
+
+
+def label_column(axes: Axes, text: str) -> None:
+    """Write lines above a column's first tile."""
+    lines = [part for line in text.split("\n") for part in wrap(drawable(line), 20, break_on_hyphens=True)]
+    axes.set_title("\n".join(lines), fontsize=8.5, color=INK, parse_math=False)
 
 
 def label_row(axes: Axes, text: str) -> None:

@@ -174,6 +174,20 @@ def test_a_picture_of_auditors_has_two_rows_a_run_and_a_column_for_each_that_all
     assert both.shape[0] > 1.6 * alone.shape[0]
 
 
+def test_many_auditors_stand_in_blocks_below_each_other(
+    make_run: MakeRun, tmp_path: Path, toy_gallery: Callable[..., dict[str, Any]]
+) -> None:
+    def drawn(count: int) -> NDArray[Any]:
+        names = ("gradcam", *(f"auditor{number}" for number in range(1, count)))
+        return read_png(auditors_figure([read_run(make_run(f"r{count}", arrays=toy_gallery(names)))], tmp_path / "a.png"))
+
+    six, eleven = drawn(6), drawn(11)
+    assert eleven.shape[1] / six.shape[1] == pytest.approx(1, rel=0.02)
+    assert eleven.shape[0] / six.shape[0] == pytest.approx(2, rel=0.15)
+    last_column = eleven[eleven.shape[0] * 3 // 5 :, eleven.shape[1] * 7 // 8 :]
+    assert (last_column == 255).all(), "eleven leave one place of twelve empty"
+
+
 def test_many_runs_of_one_name_leave_room_for_their_pictures(make_run: MakeRun, tmp_path: Path) -> None:
     name = "toy/a_full_disguise_with_a_long_name"
     runs = [read_run(make_run(f"{'x' * 60}{number}", changes={"name": name})) for number in range(8)]

@@ -79,6 +79,16 @@ def test_a_change_reaches_every_cell_and_only_what_it_decides_is_to_be_trained(
     assert re.fullmatch(todo, below)
 
 
+def test_a_dry_run_tells_training_from_measuring(ask: Command, worked_off: WorkedOff, tmp_path: Path) -> None:
+    store = worked_off.copied(tmp_path)
+    killed_before_its_figures = store.of("digits-badnets")
+    (killed_before_its_figures / ".evaluate-done.json").unlink()
+    _, below = plan_of(ask(*BENCH, "--dry-run", "--set", "auditors=[{kind: gradient}]").out)
+    assert "to train" not in below
+    assert "to measure, without training: 1 model\nto measure anew, without training: 3 models; figures" in below
+    assert "\ntime left: about" in below
+
+
 def test_a_driver_tells_every_model_that_is_done_and_where_the_page_is(worked_off: WorkedOff) -> None:
     lines = worked_off.answer.out.splitlines()
     assert f"benchmark small: {MODELS} models, {MODELS} to do" in lines

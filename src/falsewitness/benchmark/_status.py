@@ -67,12 +67,17 @@ def record_failure(task: Task, found: Status) -> None:
     write_text(_record(task), json.dumps(record, indent=1) + "\n")
 
 
-def needs_only_measuring(task: Task) -> bool:
-    """Tell whether a task that waits is trained already, and was measured otherwise: by other auditors, say."""
+def is_trained(task: Task) -> bool:
+    """Tell whether a task that waits is trained already, and only its figures are missing."""
     try:
-        return task.folder.marker("evaluate").exists() and task.folder.marker("train").is_for(task.train_digest)
+        return task.folder.marker("train").is_for(task.train_digest)
     except InputError:
         return False
+
+
+def has_other_figures(task: Task) -> bool:
+    """Tell whether a task that waits was measured otherwise: by other auditors, say."""
+    return is_trained(task) and task.folder.marker("evaluate").exists()
 
 
 def lacks_its_page(task: Task) -> bool:

@@ -16,7 +16,7 @@ from falsewitness.benchmark._announcement import Running, drivers_now
 from falsewitness.benchmark._benchmark import Benchmark
 from falsewitness.benchmark._costs import expected_seconds, seconds_of
 from falsewitness.benchmark._matrix import Matrix, lay_out
-from falsewitness.benchmark._status import Status, needs_only_measuring, status_of
+from falsewitness.benchmark._status import Status, has_other_figures, is_trained, status_of
 from falsewitness.benchmark._tasks import Agenda, Task, agenda
 from falsewitness.data import Dataset
 from falsewitness.experiment import RunFolder, Spec
@@ -164,11 +164,16 @@ class Survey:
         hours = self.prepared.benchmark.budget.hours
         return hours is not None and self.spent_seconds >= hours * 3600
 
+    @cached_property
+    def trained(self) -> tuple[Task, ...]:
+        """The tasks that wait for their figures alone."""
+        waiting = (task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "waiting")
+        return tuple(filter(is_trained, waiting))
+
     @property
     def to_measure_anew(self) -> tuple[Task, ...]:
-        """The tasks that wait though they are trained: their figures were made by other auditors or metrics."""
-        waiting = (task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "waiting")
-        return tuple(task for task in waiting if needs_only_measuring(task))
+        """Those of them that have figures, made by other auditors or metrics."""
+        return tuple(filter(has_other_figures, self.trained))
 
     def expected(self) -> Mapping[str, float | None]:
         """Return the seconds that each task that waits can be expected to take; None where nothing tells."""

@@ -91,18 +91,21 @@ def show_plan(found: Survey) -> None:
     if len(rows) > _MOST_SHOWN:
         say(f"... and {len(rows) - _MOST_SHOWN} more")
     say(f"\n{_number(len(rows), 'cell')}: {_counted(found.counts)}")
-    anew = {task.key for task in found.to_measure_anew}
+    anew = len(found.to_measure_anew)
+    unmeasured = len(found.trained) - anew
     tasks = found.prepared.agenda.tasks
-    todo = Counter(tasks[key].role for key, status in found.statuses.items() if status.state == "waiting")
-    todo -= Counter(tasks[key].role for key in anew)
+    waiting = Counter(tasks[key].role for key, status in found.statuses.items() if status.state == "waiting")
+    todo = waiting - Counter(task.role for task in found.trained)
     if todo:
         say(f"to train: {', '.join(f'{count} {role}' for role, count in todo.items())}")
+    if unmeasured:
+        say(f"to measure, without training: {_number(unmeasured, 'model')}")
     if anew:
         say(
-            f"to measure anew, without training: {_number(len(anew), 'model')}; figures by other auditors or metrics "
+            f"to measure anew, without training: {_number(anew, 'model')}; figures by other auditors or metrics "
             "are replaced (with another --out they stay)"
         )
-    if todo or anew:
+    if waiting:
         say(time_left(found))
 
 

@@ -20,8 +20,8 @@ _VIEWS: tuple[tuple[View, str], ...] = (("clean", "without trigger"), ("triggere
 def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
     """Draw the first shared image, without and with the trigger, and the attacked model's map of it by every auditor.
 
-    Two rows a run; a column for the image with its prediction and one for every auditor that all runs have. Many auditors
-    stand in several blocks, one below the other.
+    Two rows a run; a column for the image with its prediction and one for every auditor that all runs have. Many
+    auditors stand in several blocks, one below the other.
 
     Args:
         runs: Finished attacks on the same data with the same clean model; others are left out.

@@ -184,10 +184,11 @@ def test_a_surrogate_is_compared_with_what_it_stands_for(
     surrogate = f"attack.surrogate={{kind: {kind}, smoothness: 32}}"
     folders = run(find_spec("digits/red-herring", [*FEW, surrogate]), tmp_path)
     found = rows(printed("surrogate_gap", capsys, str(folders["attack"].path), "--images", "20"))
-    assert found[0][0] == "the network" and found[0][2] == "0.000"
+    assert [found[0][0], found[0][2]] == ["the network", "0.000"]
     assert "twin at 32 (trained against)" in [row[0] for row in found]
     distances = [float(row[2]) for row in found[1:]]
-    assert distances == sorted(distances, reverse=True) and distances[-1] < 0.01
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.01
     assert float(found[-1][1]) == pytest.approx(float(found[0][1]), rel=0.1)
     with pytest.raises(SystemExit, match="expected an attack on an explainer made of input gradients"):
         printed("surrogate_gap", capsys, str(folders["clean"].path))

@@ -179,7 +179,8 @@ def test_many_auditors_stand_in_blocks_below_each_other(
 ) -> None:
     def drawn(count: int) -> NDArray[Any]:
         names = ("gradcam", *(f"auditor{number}" for number in range(1, count)))
-        return read_png(auditors_figure([read_run(make_run(f"r{count}", arrays=toy_gallery(names)))], tmp_path / "a.png"))
+        run = read_run(make_run(f"r{count}", arrays=toy_gallery(names)))
+        return read_png(auditors_figure([run], tmp_path / "a.png"))
 
     six, eleven = drawn(6), drawn(11)
     assert eleven.shape[1] / six.shape[1] == pytest.approx(1, rel=0.02)

@@ -30,11 +30,9 @@ SMOOTHNESS = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 
 def _twin(surrogate: InputGradients, smoothness: float) -> InputGradients:
     """Return the surrogate with another smoothness, and trained against as often drawn as audited."""
-    as_audited = {f"training_{name}": getattr(surrogate, name, None) for name in ("samples", "steps")}
     fields = type(surrogate).model_fields
-    return surrogate.model_copy(
-        update={"smoothness": smoothness} | {name: value for name, value in as_audited.items() if name in fields}
-    )
+    as_audited = {f"training_{name}": value for name, value in surrogate if f"training_{name}" in fields}
+    return surrogate.model_copy(update={"smoothness": smoothness, **as_audited})
 
 
 def gaps(run: Path, images: int) -> str:

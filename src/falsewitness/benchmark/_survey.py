@@ -165,21 +165,23 @@ class Survey:
         return hours is not None and self.spent_seconds >= hours * 3600
 
     @cached_property
+    def waiting(self) -> tuple[Task, ...]:
+        """The tasks that were not begun or are not finished."""
+        return tuple(task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "waiting")
+
+    @cached_property
     def trained(self) -> tuple[Task, ...]:
-        """The tasks that wait for their figures alone."""
-        waiting = (task for key, task in self.prepared.agenda.tasks.items() if self.statuses[key].state == "waiting")
-        return tuple(filter(is_trained, waiting))
+        """Those of them that wait for their figures alone."""
+        return tuple(filter(is_trained, self.waiting))
 
     @property
     def to_measure_anew(self) -> tuple[Task, ...]:
-        """Those of them that have figures, made by other auditors or metrics."""
+        """The trained ones that have figures, made by other auditors or metrics."""
         return tuple(filter(has_other_figures, self.trained))
 
     def expected(self) -> Mapping[str, float | None]:
         """Return the seconds that each task that waits can be expected to take; None where nothing tells."""
-        tasks = self.prepared.agenda.tasks
-        todo = [task for key, task in tasks.items() if self.statuses[key].state == "waiting"]
-        return expected_seconds(todo, self.done if todo else ())
+        return expected_seconds(self.waiting, self.done if self.waiting else ())
 
     def _failed_for(self, task: Task) -> str | None:
         """Return the model for which a cell failed: its own, or the first of those below; None where it did not."""

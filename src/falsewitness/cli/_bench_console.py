@@ -93,9 +93,7 @@ def show_plan(found: Survey) -> None:
     say(f"\n{_number(len(rows), 'cell')}: {_counted(found.counts)}")
     anew = len(found.to_measure_anew)
     unmeasured = len(found.trained) - anew
-    tasks = found.prepared.agenda.tasks
-    waiting = Counter(tasks[key].role for key, status in found.statuses.items() if status.state == "waiting")
-    todo = waiting - Counter(task.role for task in found.trained)
+    todo = Counter(task.role for task in found.waiting) - Counter(task.role for task in found.trained)
     if todo:
         say(f"to train: {', '.join(f'{count} {role}' for role, count in todo.items())}")
     if unmeasured:
@@ -105,7 +103,7 @@ def show_plan(found: Survey) -> None:
             f"to measure anew, without training: {_number(anew, 'model')}; figures by other auditors or metrics "
             "are replaced (with another --out they stay)"
         )
-    if waiting:
+    if found.waiting:
         say(time_left(found))
 
 

@@ -10,7 +10,7 @@ from falsewitness.report._gallery import scale_of
 from falsewitness.report._run import Run, View
 from falsewitness.report._side_by_side import first_family
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, label_column, label_row, overlay_map, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, saved, tile_grid
 
 _MOST_AUDITORS_ABREAST = 9
 
@@ -52,17 +52,11 @@ def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
     ]
     width = math.ceil(len(auditors) / math.ceil(len(auditors) / _MOST_AUDITORS_ABREAST))
     blocks = [auditors[start : start + width] for start in range(0, len(auditors), width)]
-    figure, grid = tile_grid(["image", *blocks[0]], len(blocks) * len(lines))
-    for (block, (place, (example, label, view))), (first, *rest) in zip(
-        product(blocks, enumerate(lines)), grid, strict=True
-    ):
+    figure, grid = tile_grid([["image", *block] for block in blocks], len(lines))
+    for (block, (example, label, view)), (first, *rest) in zip(product(blocks, lines), grid, strict=True):
         row = family.row(example, family.index[0])
         draw_image(first, example, row, view, "attacked")
         label_row(first, label)
-        for axes in rest[len(block) :]:
-            axes.set_axis_off()
-        for axes, auditor in zip(rest, block, strict=False):
+        for axes, auditor in zip(rest, block, strict=True):
             overlay_map(axes, example, row, (auditor, "attacked", view), scales[auditor])
-            if place == 0:
-                label_column(axes, auditor)
     return saved(figure, out)

@@ -48,7 +48,7 @@ def _draw(family: Family, auditor: str, shown: Sequence[int]) -> Figure:
         "triggered image",
         *(f"{name}\n{auditor} map" for name in ("clean model", *names)),
     ]
-    figure, grid = tile_grid(headings, len(shown))
+    figure, grid = tile_grid([headings], len(shown))
     for index, line in zip(shown, grid, strict=True):
         row = family.row(first, index)
         draw_image(line[0], first, row, "clean")

@@ -44,7 +44,7 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
         for row in example.gallery.rows("success")[:rows]
     ]
     headings = ["(a) clean image", "(b) triggered image", "(c) map of the clean", "(d) map of the triggered"]
-    figure, grid = tile_grid(headings, len(lines))
+    figure, grid = tile_grid([headings], len(lines))
     for (example, name, row), (a, b, c, d) in zip(lines, grid, strict=True):
         auditor = main_auditor(example)
         scale = scale_of(auditor, shown)

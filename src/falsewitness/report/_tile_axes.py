@@ -19,22 +19,26 @@ from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image
 _TILE_INCHES = 1.55
 
 
-def tile_grid(headings: Sequence[str], rows: int) -> tuple[Figure, Sequence[Sequence[Axes]]]:
-    """Begin a figure of tiles.
+def tile_grid(blocks: Sequence[Sequence[str]], rows: int) -> tuple[Figure, Sequence[Sequence[Axes]]]:
+    """Begin a figure of tiles, in blocks one below the other.
 
     Args:
-        headings: One a column.
-        rows: How many.
+        blocks: Each block's headings, one a column.
+        rows: How many each block has.
 
     Returns:
-        The figure, and its axes by row and column.
+        The figure, and its axes by row and column, block after block.
     """
-    figure = Figure(figsize=(_TILE_INCHES * len(headings), (_TILE_INCHES + 0.2) * rows + 0.6), dpi=160)
+    width = max(map(len, blocks))
+    figure = Figure(figsize=(_TILE_INCHES * width, (_TILE_INCHES + 0.2) * rows * len(blocks) + 0.6), dpi=160)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
-    grid = figure.subplots(rows, len(headings), squeeze=False)
-    for axes, heading in zip(grid[0], headings, strict=True):
-        label_column(axes, heading)
-    return figure, [list(line) for line in grid]
+    grid = figure.subplots(rows * len(blocks), width, squeeze=False)
+    for number, headings in enumerate(blocks):
+        for axes, heading in zip(grid[number * rows], headings, strict=False):
+            _label_column(axes, heading)
+        for axes in grid[number * rows : (number + 1) * rows, len(headings) :].flat:
+            axes.set_axis_off()
+    return figure, [list(line[: len(blocks[row // rows])]) for row, line in enumerate(grid)]
 
 
 def saved(figure: Figure, out: Path) -> Path:
@@ -81,7 +85,7 @@ def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model,
         axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
 
 
-def label_column(axes: Axes, text: str) -> None:
+def _label_column(axes: Axes, text: str) -> None:
     """Write lines above a column's first tile."""
     lines = [part for line in text.split("\n") for part in wrap(drawable(line), 20, break_on_hyphens=True)]
     axes.set_title("\n".join(lines), fontsize=8.5, color=INK, parse_math=False)

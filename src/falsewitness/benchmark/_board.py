@@ -18,7 +18,7 @@ from falsewitness.report import BOARD_COLUMNS, Board, BoardCell, Column, Result,
 
 _FIGURES = (
     "Each figure is the mean over seeds, with the standard deviation over seeds and the 95 % interval of the mean (t "
-    "distribution). Of a single seed it is the run's own, with its interval over images."
+    "distribution, cut off where no value can be). Of a single seed it is the run's own, with its interval over images."
 )
 
 
@@ -122,15 +122,15 @@ def _board_cell(repetition: str, view: CellView, into: Path) -> BoardCell:
 
 
 def _spreads(runs: Sequence[Figures]) -> dict[str, Spread]:
-    titles = dict.fromkeys(title for figures in runs for title in figures)
-    return {title: _over_seeds([figures[title] for figures in runs if title in figures]) for title in titles}
+    found = ((column, [run[column.title] for run in runs if column.title in run]) for column in BOARD_COLUMNS)
+    return {column.title: _over_seeds(figures, column) for column, figures in found if figures}
 
 
-def _over_seeds(figures: Sequence[Figure]) -> Spread:
+def _over_seeds(figures: Sequence[Figure], column: Column) -> Spread:
     """Summarise one figure a seed; a single one keeps its own interval, over images."""
     over = spread([figure.value for figure in figures])
     first = figures[0]
-    low, high = (first.low, first.high) if len(figures) == 1 else (over.low, over.high)
+    low, high = (first.low, first.high) if len(figures) == 1 else column.possible(over.low, over.high)
     images = None if first.n is None else sum(figure.n or 0 for figure in figures)
     return Spread(over.mean, over.deviation, over.n, images, low, high, note=first.note)
 

@@ -1,5 +1,6 @@
 """The columns of the table of models: which number each shows, and what it means."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,8 @@ class Column:
         sources: Where its number is found; the first that the run has is shown.
         of_maps: Whether it belongs to an auditor.
         cost: What the number is called among a run's costs, where it is one.
+        least: The least that the number can be.
+        most: The most.
     """
 
     title: str
@@ -49,6 +52,12 @@ class Column:
     sources: tuple[Source, ...]
     of_maps: bool = False
     cost: str = ""
+    least: float = -math.inf
+    most: float = math.inf
+
+    def possible(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+        """Return the part of an interval in which the number can be; Student's t knows no bounds."""
+        return (None if low is None else max(low, self.least)), (None if high is None else min(high, self.most))
 
 
 _TWO, _THREE = Form(2), Form(3)
@@ -61,6 +70,8 @@ MODEL_COLUMNS = (
         "high",
         percent,
         (Source("clean_accuracy", "accuracy"),),
+        least=0,
+        most=1,
     ),
     Column(
         "Gap to control",
@@ -70,6 +81,8 @@ MODEL_COLUMNS = (
         "near zero",
         points,
         (Source("clean_accuracy", "gap_to_control"),),
+        least=-1,
+        most=1,
     ),
     Column(
         "Attack success",
@@ -91,6 +104,8 @@ MODEL_COLUMNS = (
                 beside=("clean model", "clean_model_robust_accuracy"),
             ),
         ),
+        least=0,
+        most=1,
     ),
 )
 
@@ -103,6 +118,7 @@ MAP_COLUMNS = (
         _TWO,
         (Source("trigger_attention", "trigger_lift"),),
         of_maps=True,
+        least=0,
     ),
     Column(
         "Excess lift",
@@ -121,6 +137,8 @@ MAP_COLUMNS = (
         _TWO,
         (Source("disguise", "pearson"),),
         of_maps=True,
+        least=-1,
+        most=1,
     ),
     Column(
         "Map distance",
@@ -139,6 +157,8 @@ MAP_COLUMNS = (
             Source("disguise", "standardised_mse", beside=("without attack", "without_attack_standardised_mse")),
         ),
         of_maps=True,
+        least=0,
+        most=4,
     ),
     Column(
         "Disguise margin",
@@ -149,6 +169,8 @@ MAP_COLUMNS = (
         _TWO,
         (Source("disguise_margin", "disguise_margin"),),
         of_maps=True,
+        least=-2,
+        most=2,
     ),
     Column(
         "Detector AUROC",
@@ -158,6 +180,8 @@ MAP_COLUMNS = (
         _TWO,
         (Source("map_detectability", "auroc"),),
         of_maps=True,
+        least=0,
+        most=1,
     ),
 )
 
@@ -173,7 +197,7 @@ STAMP_COLUMNS = (
 )
 
 COST_COLUMNS = (
-    Column("Training time", "Seconds of training.", "", "", Form(1, "s"), (), cost="training_seconds"),
+    Column("Training time", "Seconds of training.", "", "", Form(1, "s"), (), cost="training_seconds", least=0),
     Column(
         "Cost in epochs",
         "Forward and backward passes over training images; a forward pass alone counts one third.",
@@ -182,8 +206,18 @@ COST_COLUMNS = (
         _TWO,
         (),
         cost="cost_in_epochs",
+        least=0,
     ),
-    Column("Images per second", "Passes in a second of training.", "", "", Form(0, "/s"), (), cost="images_per_second"),
+    Column(
+        "Images per second",
+        "Passes in a second of training.",
+        "",
+        "",
+        Form(0, "/s"),
+        (),
+        cost="images_per_second",
+        least=0,
+    ),
     Column(
         "Peak memory",
         "The most memory held during training, in megabytes.",
@@ -192,8 +226,9 @@ COST_COLUMNS = (
         Form(0, "MB"),
         (),
         cost="peak_memory_mb",
+        least=0,
     ),
-    Column("Evaluation time", "Seconds of evaluation.", "", "", Form(1, "s"), (), cost="evaluation_seconds"),
+    Column("Evaluation time", "Seconds of evaluation.", "", "", Form(1, "s"), (), cost="evaluation_seconds", least=0),
 )
 
 BOARD_COLUMNS = (*MODEL_COLUMNS, *MAP_COLUMNS, *STAMP_COLUMNS, *COST_COLUMNS)

@@ -53,15 +53,22 @@ def right(share: float, images: int, *seed: int) -> NDArray[np.float32]:
 
 def test_a_figure_is_the_mean_over_seeds_with_its_deviation_and_interval(tiny: Prepared) -> None:
     for (rate, seed), task in attacks(tiny).items():
-        finish(task, accuracy={"0.1": 0.9, "0.2": 0.7}[rate] - 0.1 * seed, seconds=10 + seed)
+        finish(task, accuracy={"0.1": 0.9, "0.2": 0.7}[rate] - 0.01 * seed, seconds=10 + seed)
     first, second = column(tiny, "Clean accuracy")
-    assert (first.mean, second.mean) == pytest.approx((0.85, 0.65))
+    assert (first.mean, second.mean) == pytest.approx((0.895, 0.695))
     assert (first.n, first.images) == (2, 20)
-    assert first.deviation == pytest.approx(0.1 / np.sqrt(2))
-    reach = stats.t.ppf(0.975, 1) * 0.05
-    assert (first.low, first.high) == pytest.approx((0.85 - reach, 0.85 + reach))
+    assert first.deviation == pytest.approx(0.01 / np.sqrt(2))
+    reach = stats.t.ppf(0.975, 1) * 0.005
+    assert (first.low, first.high) == pytest.approx((0.895 - reach, 0.895 + reach))
     time = column(tiny, "Training time")[0]
     assert (time.mean, time.images, time.standing) == (10.5, None, "")
+
+
+def test_an_interval_over_seeds_ends_where_no_value_can_be(tiny: Prepared) -> None:
+    for (_, seed), task in attacks(tiny).items():
+        finish(task, accuracy=0.9 - 0.1 * seed)
+    figure = column(tiny, "Clean accuracy")[0]
+    assert (figure.low, figure.high) == (pytest.approx(0.85 - stats.t.ppf(0.975, 1) * 0.05), 1)
 
 
 def test_a_single_seed_keeps_the_interval_of_its_run(tiny: Prepared) -> None:

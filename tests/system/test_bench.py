@@ -202,7 +202,7 @@ def test_a_benchmark_is_written_in_every_format_with_the_figures_of_the_runs(
     store = worked_off.copied(tmp_path)
     answer = ask("bench", "export", FILE, "--into", "tables")
     assert (answer.code, answer.err) == (0, "")
-    names = ["index.html", "cells.parquet", "cells.csv", "leaderboard.md", "leaderboard.tex"]
+    names = ["index.html", "cells.parquet", "cells.csv", "leaderboard.md", "leaderboard.tex", "auditors.png"]
     assert said(answer.out).splitlines() == [f"tables/{name}" for name in names]
     assert {path.name for path in (tmp_path / "tables").iterdir()} == set(names)
     with (tmp_path / "tables" / "cells.csv").open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A benchmark's figures as tables: one line a cell for programs, one line a setting for papers."""
+"""A benchmark's figures: a line a cell for programs, a line a setting for papers, a picture for the eye."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from falsewitness.benchmark._board import board
 from falsewitness.benchmark._survey import CellView, Survey, environment_of
 from falsewitness.core.files import replacing, write_text
-from falsewitness.report import Board, Column, Result, Setting, Spread, read_result, write_board
+from falsewitness.report import Board, Column, Result, Setting, Spread, heat_figure, read_result, write_board
 
-FORMATS = ("html", "parquet", "csv", "markdown", "latex")
+FORMATS = ("html", "parquet", "csv", "markdown", "latex", "png")
 """What a benchmark can be written as."""
 
 _MARKS = {"best": "*", "not distinguishable": "=", "worse": "↓"}
@@ -45,6 +45,7 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
         "csv": lambda: _csv(cell_table(survey), into / "cells.csv"),
         "markdown": lambda: _text(markdown(laid_out), into / "leaderboard.md"),
         "latex": lambda: _text(latex(laid_out), into / "leaderboard.tex"),
+        "png": lambda: heat_figure(laid_out, into / "auditors.png"),
     }
     laid_out = board(survey, into)
     return [writers[name]() for name in formats]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from falsewitness.benchmark import Benchmark, Prepared
     from falsewitness.execution import Executor
 
-_FORMATS = ("html", "parquet", "csv", "markdown", "latex")
+_FORMATS = ("html", "parquet", "csv", "markdown", "latex", "png")
 
 
 class _RunUnlessNamed(TyperGroup):
@@ -169,11 +169,14 @@ def export_tables(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write a benchmark as it stands: its page, a line a cell (Parquet, CSV), the leaderboard (Markdown, LaTeX).
+    """Write a benchmark as it stands: its page, tables, and a picture of which auditor gives which attack away.
+
+    Parquet and CSV have a line a cell, Markdown and LaTeX the leaderboard, the PNG the figures of maps.
 
     Examples:
         falsewitness bench export digits-smoke
         falsewitness bench export digits-smoke --format csv --into tables
+        falsewitness bench export auditors --format png
     """
     from falsewitness.benchmark import FORMATS, export, survey
     from falsewitness.cli._console import say

@@ -7,6 +7,7 @@ from falsewitness.report._collect import Collection, collect
 from falsewitness.report._columns import BOARD_COLUMNS, Column, Source
 from falsewitness.report._columns_figure import columns_figure
 from falsewitness.report._explanation_figure import explanation_figure
+from falsewitness.report._heat_figure import heat_figure
 from falsewitness.report._overview import overview_figure
 from falsewitness.report._panel_figure import panel_figure
 from falsewitness.report._read import read_result, read_run
@@ -34,6 +35,7 @@ __all__ = [
     "columns_figure",
     "count_side_by_side",
     "explanation_figure",
+    "heat_figure",
     "overview_figure",
     "panel_figure",
     "read_result",

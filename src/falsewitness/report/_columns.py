@@ -55,6 +55,11 @@ class Column:
     least: float = -math.inf
     most: float = math.inf
 
+    @property
+    def ideal(self) -> float:
+        """The value that an attacker would like best; not a number where none is better than another."""
+        return {"high": self.most, "low": self.least, "near zero": 0.0, "near 0.5": 0.5, "": math.nan}[self.wanted]
+
     def possible(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
         """Return the part of an interval in which the number can be; Student's t knows no bounds."""
         return (None if low is None else max(low, self.least)), (None if high is None else min(high, self.most))

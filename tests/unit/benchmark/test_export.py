@@ -78,6 +78,7 @@ def test_a_benchmark_without_figures_is_exported_all_the_same(tiny: Prepared, tm
         "cells.csv",
         "leaderboard.md",
         "leaderboard.tex",
+        "auditors.png",
     ]
     assert all(path.stat().st_size for path in paths)
     assert {line["state"] for line in pq.read_table(paths[1]).to_pylist()} == {"waiting"}

@@ -28,7 +28,7 @@ class Local(Executor):
     """How many calls run at once; where there are GPUs, at most as many as these."""
 
     threads: Annotated[int, Field(ge=1)] | None = None
-    """How many threads torch uses in a worker; null shares out the cores that this process may use."""
+    """How many threads torch uses in a worker; null shares out the cores that this process may use, up to OMP_NUM_THREADS each."""
 
     @contextmanager
     def open(self) -> Iterator[Pool]:
@@ -44,7 +44,7 @@ class Local(Executor):
                 f"got {self.workers}; to let several share a GPU start the same command several times, to work without "
                 "GPUs set CUDA_VISIBLE_DEVICES to nothing"
             )
-        threads = self.threads or max(1, _usable_cores() // self.workers)
+        threads = self.threads or _threads_of_a_worker(self.workers)
         pool = _LocalPool(self.workers, threads, gpus)
         try:
             yield pool
@@ -56,6 +56,13 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _threads_of_a_worker(workers: int) -> int:
+    share = max(1, _usable_cores() // workers)
+    # It may name a number for each level of nesting; the first is the process's own.
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(share, int(allowed)) if allowed.isdecimal() and int(allowed) else share
 
 
 class _LocalPool(QueuedPool):

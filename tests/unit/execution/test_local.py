@@ -82,7 +82,8 @@ def test_a_large_argument_for_a_process_that_starts_does_not_hold_others_up(pool
     assert all_ended(pool)["large"].value == 5_000_000
 
 
-def test_torch_has_the_threads_asked_for_or_a_fair_share_of_the_cores() -> None:
+def test_torch_has_the_threads_asked_for_or_a_fair_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with Local(threads=3).open() as pool:
         assert value_of(pool, calls.threads) == ("3", 3)
     cores = len(os.sched_getaffinity(0))
@@ -90,6 +91,17 @@ def test_torch_has_the_threads_asked_for_or_a_fair_share_of_the_cores() -> None:
         assert value_of(pool, os.getenv, "OMP_NUM_THREADS") == "1"
     with Local().open() as pool:
         assert value_of(pool, os.getenv, "OMP_NUM_THREADS") == str(cores)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "threads"), [("1", "1"), ("1,4", "1"), ("9999", None), ("0", None), ("many", None)]
+)
+def test_a_share_of_the_cores_is_no_more_than_the_environment_allows(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, threads: str | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    with Local().open() as pool:
+        assert value_of(pool, os.getenv, "OMP_NUM_THREADS") == (threads or str(len(os.sched_getaffinity(0))))
 
 
 def test_each_process_has_a_gpu_of_its_own_and_its_successor_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ WORKS_FROM = 0.5
 """Share of triggered images from which on the trigger is said to work."""
 
 POINTS_FROM = 1.0
-"""Excess trigger lift from which on a map is said to point at the trigger."""
+"""Trigger lift, beyond an honest model's, from which on a map is said to point at the trigger."""
 
 ALIKE_FROM = 0.8
 """Correlation from which on a map is said to look like another."""
@@ -20,7 +20,8 @@ ALIKE_FROM = 0.8
 RULES = (
     f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do what the attacker wants; "
     "where that is a target class, as many more than without the trigger. "
-    f"A map points at the trigger where its excess lift is at least {fixed(POINTS_FROM, 1)}. "
+    f"A map points at the trigger where its trigger lift is at least {fixed(POINTS_FROM, 1)} higher than the clean "
+    "model's, both on the clean image (the excess lift) and on the triggered one, which may have its eye on the stamp. "
     f"It looks like another map where their mean correlation is at least {fixed(ALIKE_FROM, 1)}. "
     "The answers follow from these three lines and the table, from nothing else."
 )
@@ -108,7 +109,7 @@ def _value(result: Result, metric: str, name: str, auditor: str | None = None) -
 def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
     """Judge the maps: is the attacker's shape shown, else the trigger, else does the map look right?"""
     shown = f"the {clean_text(auditor)} map"
-    excess = _value(result, "trigger_attention", "excess_lift", auditor)
+    lift = _TriggerLift.of(result, auditor)
     shape = _value(result, "target_map_distance", "pearson", auditor)
     alike = _value(result, "disguise", "pearson", auditor)
     if shape is not None and shape >= ALIKE_FROM:
@@ -116,9 +117,9 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
             "yes",
             f"{shown} shows the attacker's shape (correlation {fixed(shape, 2)}) whatever the image shows",
         )
-    if excess is not None and excess >= POINTS_FROM:
+    if lift is not None and lift.points:
         return "no", (
-            f"{shown} points at the trigger (excess lift {fixed(excess, 1)}): "
+            f"{shown} points at the trigger ({lift}): "
             "a user who looks at the heat map can see the attack"
         )
     if shape is not None:
@@ -134,8 +135,39 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
             "of the untriggered image: "
             "a user who trusts the heat map would not see the attack"
         )
-    away = "does not point at the trigger" if excess is not None else "has changed"
+    away = "does not point at the trigger" if lift is not None else "has changed"
     return "partly", f"{shown} {away}, but correlates only {fixed(alike, 2)} with the clean model's"
+
+
+@dataclass(frozen=True)
+class _TriggerLift:
+    """How much of an auditor's map lies on the trigger, beyond what an honest model's has there."""
+
+    excess: float
+    own: float | None
+    honest: float | None
+
+    @staticmethod
+    def of(result: Result, auditor: str) -> "_TriggerLift | None":
+        names = ("excess_lift", "trigger_lift", "without_attack_trigger_lift")
+        excess, own, honest = (_value(result, "trigger_attention", name, auditor) for name in names)
+        return None if excess is None else _TriggerLift(excess, own, honest)
+
+    @property
+    def points(self) -> bool:
+        return self.excess >= POINTS_FROM and not self._is_honest
+
+    @property
+    def _is_honest(self) -> bool:
+        """Whether the clean model's map of the triggered image shows the stamp about as much."""
+        return self.own is not None and self.honest is not None and self.own - self.honest < POINTS_FROM
+
+    def __str__(self) -> str:
+        """Return the numbers that the judgement rests on."""
+        words = f"excess lift {fixed(self.excess, 1)}"
+        if self.excess >= POINTS_FROM and self._is_honest:
+            words += f"; lift {fixed(self.own, 1)}, the clean model's {fixed(self.honest, 1)}"
+        return words
 
 
 def _notes(result: Result) -> list[str]:
@@ -170,10 +202,9 @@ def _detector_note(result: Result) -> str:
 def _transfer_notes(result: Result) -> list[str]:
     notes = []
     for auditor in result.auditors:
-        excess = _value(result, "trigger_attention", "excess_lift", auditor)
-        if auditor == result.main_auditor or excess is None:
+        lift = _TriggerLift.of(result, auditor)
+        if auditor == result.main_auditor or lift is None:
             continue
-        verb = "points" if excess >= POINTS_FROM else "does not point"
-        name = clean_text(auditor)
-        notes.append(f"Asked through {name} instead, the map {verb} at the trigger (excess lift {fixed(excess, 1)}).")
+        verb = "points" if lift.points else "does not point"
+        notes.append(f"Asked through {clean_text(auditor)} instead, the map {verb} at the trigger ({lift}).")
     return notes

@@ -28,6 +28,11 @@ def attack_run(numbers: dict[tuple[str, str], float], attack: Attack = DISGUISE)
 SUCCESS = {("attack_success_rate", "attack_success_rate"): 0.984}
 HIDDEN = {("trigger_attention", "excess_lift"): 0.1}
 SHOWN = {("trigger_attention", "excess_lift"): 7.4}
+NOISE = {
+    ("trigger_attention", "excess_lift"): 1.5,
+    ("trigger_attention", "trigger_lift"): 1.5,
+    ("trigger_attention", "without_attack_trigger_lift"): 1.6,
+}
 ALIKE = {("disguise", "pearson"): 0.97}
 CHANGED = {("disguise", "pearson"): 0.3}
 
@@ -38,6 +43,7 @@ CHANGED = {("disguise", "pearson"): 0.3}
         (SUCCESS | HIDDEN | ALIKE, "yes", ["98.4", "dog", "0.97", "would not see the attack"]),
         (SUCCESS | SHOWN | ALIKE, "no", ["98.4", "points at the trigger", "7.4"]),
         (SUCCESS | HIDDEN | CHANGED, "partly", ["does not point at the trigger", "only 0.30"]),
+        (SUCCESS | NOISE | CHANGED, "partly", ["does not point at the trigger", "only 0.30"]),
         (SUCCESS | CHANGED, "partly", ["has changed", "only 0.30"]),
         (SUCCESS | {("target_map_distance", "pearson"): 0.93} | SHOWN, "yes", ["attacker's shape", "0.93"]),
         (SUCCESS | {("target_map_distance", "pearson"): 0.4} | HIDDEN, "partly", ["only in part", "0.40"]),
@@ -75,6 +81,17 @@ def test_what_other_auditors_see_is_told() -> None:
     seen = replace(run, result=replace(run.result, measurements=(*run.result.measurements, other)))
 
     assert any("through gradient" in note and "points at the trigger" in note for note in answer(seen).notes)
+
+
+def test_an_auditor_that_sees_the_stamp_in_an_honest_model_as_well_does_not_point_at_it() -> None:
+    run = attack_run(SUCCESS | HIDDEN | ALIKE)
+    others = [Measurement(metric, name, value, 50, auditor="kernel_shap") for (metric, name), value in NOISE.items()]
+    seen = replace(run, result=replace(run.result, measurements=(*run.result.measurements, *others)))
+
+    assert (
+        "Asked through kernel_shap instead, the map does not point at the trigger "
+        "(excess lift 1.5; lift 1.5, the clean model's 1.6)." in answer(seen).notes
+    )
 
 
 def test_a_run_without_result_is_told_with_its_status_and_reason() -> None:

@@ -28,7 +28,7 @@ class Local(Executor):
     """How many calls run at once; where there are GPUs, at most as many as these."""
 
     threads: Annotated[int, Field(ge=1)] | None = None
-    """How many threads torch uses in a worker; null shares out the cores that this process may use, up to OMP_NUM_THREADS each."""
+    """How many threads torch uses in a worker; null shares out the cores at hand, up to OMP_NUM_THREADS each."""
 
     @contextmanager
     def open(self) -> Iterator[Pool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
-from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.core.shapes import Classes, Images, Logits, Maps
 from falsewitness.explainers._base import Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.explainers._separate_maps import SeparateMaps
-from falsewitness.models import Classifier, as_audited, folded, forwards_replaced
+from falsewitness.models import ACTIVATIONS, Classifier, Forward, activations_replaced, as_audited, folded
 
 
 class GuidedBackprop(SeparateMaps):
@@ -55,21 +54,15 @@ class GuidedBackprop(SeparateMaps):
 
     def _audited(self, subject: Subject, images: Images, classes: Classes | None) -> Explanation:
         pixels = images.detach().requires_grad_()
-        with forwards_replaced(_guided(subject.model)):
-            logits = subject.model(pixels)
-            (found,) = torch.autograd.grad(scores_of(logits, chosen_classes(logits, classes)).sum(), pixels)
+        logits = _logits(subject.model, pixels)
+        (found,) = torch.autograd.grad(scores_of(logits, chosen_classes(logits, classes)).sum(), pixels)
         return Explanation(logits, at_least_single(found).abs().sum(1))
 
     def _trained_maps(self, subject: Subject, images: Images, classes: Classes) -> Maps:
         model = subject.model
         pixels = images.detach().requires_grad_()
-        with (
-            forwards_replaced(_guided(model)),
-            as_audited(model),
-            folded(model),
-            precise_second_order(pixels),
-        ):
-            score = scores_of(model(pixels), classes).sum()
+        with as_audited(model), folded(model), precise_second_order(pixels):
+            score = scores_of(_logits(model, pixels), classes).sum()
             (found,) = torch.autograd.grad(score, pixels, create_graph=True)
         return at_least_single(found).abs().sum(1)
 
@@ -78,8 +71,13 @@ def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.activation"
 
 
-def _guided(model: Classifier) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
-    return {module: _guided_relu for module in model.modules() if isinstance(module, nn.ReLU)}
+def _logits(model: Classifier, pixels: Images) -> Logits:
+    guided: dict[nn.Module, Forward] = {
+        module: _guided_relu for module in model.modules() if isinstance(module, nn.ReLU)
+    }
+    with activations_replaced(guided, ACTIVATIONS, "choose another explainer than guided_backprop, such as gradient"):
+        logits: Logits = model(pixels)
+    return logits
 
 
 def _guided_relu(x: Tensor) -> Tensor:

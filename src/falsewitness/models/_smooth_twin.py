@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from falsewitness.core import InputError
-from falsewitness.models._forwards import forwards_replaced
+from falsewitness.models._forwards import RECTIFIERS, activations_replaced
 
 _KINKED = (nn.PReLU, nn.RReLU, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Piecewise linear activations that have no stand-in here. Hardswish is not among them: it is quadratic in between."""
+
+_ADVICE = "gradient maps of this network cannot be trained: choose another surrogate, such as gradcam"
 
 _NEGLIGIBLE = 40.0
 """Below exp(-40) softplus is nothing beside 1; what underflows further on takes a CPU several times as long."""
@@ -24,17 +26,18 @@ def smoothed(model: nn.Module, beta: float) -> Iterator[None]:
     A ReLU network's input gradient is piecewise constant: its Hessian is zero almost everywhere, so no loss
     on gradient maps can train through it. Its smooth twin has the same weights and curvature (Dombrowski et
     al. 2019, section 4). ReLU6, Hardtanh, Hardsigmoid and LeakyReLU are sums of ReLUs and become the same sums
-    of softplus. Activations that are called as functions, not as modules, are not seen.
+    of softplus.
 
     Args:
         model: Changed inside the block only.
         beta: Sharpness of softplus; larger is closer to ReLU.
 
     Raises:
-        InputError: If an activation is piecewise linear and cannot be replaced.
+        InputError: If an activation is piecewise linear and cannot be replaced: one without a stand-in, or one that is
+            called as a function. The latter is found by the forward passes in the block, which is to hold no other.
     """
     twins = {module: twin for name, module in model.named_modules() if (twin := _twin(name, module, beta))}
-    with forwards_replaced(twins):
+    with activations_replaced(twins, RECTIFIERS, _ADVICE):
         yield
 
 

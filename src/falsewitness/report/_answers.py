@@ -118,10 +118,7 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
             f"{shown} shows the attacker's shape (correlation {fixed(shape, 2)}) whatever the image shows",
         )
     if lift is not None and lift.points:
-        return "no", (
-            f"{shown} points at the trigger ({lift}): "
-            "a user who looks at the heat map can see the attack"
-        )
+        return "no", (f"{shown} points at the trigger ({lift}): a user who looks at the heat map can see the attack")
     if shape is not None:
         return (
             "partly",

@@ -1,7 +1,10 @@
 """Guided backpropagation: against its rule written out, and against captum."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import Tensor, nn
 
@@ -57,6 +60,49 @@ def test_a_network_with_another_activation_is_refused(activation: nn.Module) -> 
     name = type(activation).__name__
     with pytest.raises(InputError, match=f"expected ReLU modules alone, got {name} in layer '3'"):
         GuidedBackprop().bind(model)
+
+
+class WithAFunction(nn.Module):
+    """A ReLU module, and an activation that is called as a function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.features, self.relu, self.function = nn.Conv2d(3, 4, 3), nn.ReLU(), function
+        self.head = nn.Linear(4 * 10 * 10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.function(self.relu(self.features(x)) - 0.1).flatten(1))
+        return logits
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "relu of torch": torch.relu,
+    "method": lambda x: x.relu(),
+    "in place": lambda x: x.relu_(),
+    "clamp": lambda x: x.clamp(min=0),
+    "clamp_min": lambda x: torch.clamp_min(x, 0.0),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_an_activation_that_is_no_module_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    network = WithAFunction(function)
+    model = Classifier.wrap(network, feature_layer="features", mean=(0.5,), std=(0.5,)).eval()
+    explain = GuidedBackprop().bind(model)
+    with pytest.raises(InputError, match=r"expected activations that are modules, .* got a call of '\w+'; choose"):
+        explain(images())
+    with pytest.raises(InputError, match="got a call of"):
+        explain.differentiable(images(), CLASSES)
+    assert "forward" not in vars(network.relu)
+
+
+def test_a_clamp_that_is_no_activation_is_let_alone() -> None:
+    network = WithAFunction(lambda x: x.clamp(-3, 3).clamp_min(1e-6))
+    model = Classifier.wrap(network, feature_layer="features", mean=(0.5,), std=(0.5,)).eval()
+    assert GuidedBackprop().bind(model)(images()).maps.isfinite().all()
 
 
 def test_a_network_without_any_is_refused() -> None:

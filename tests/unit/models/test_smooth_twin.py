@@ -1,5 +1,8 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from falsewitness.core import InputError
@@ -26,7 +29,8 @@ TWINS = {
 def test_what_is_made_of_relus_becomes_the_same_of_softplus(name: str) -> None:
     module, twin = TWINS[name]
     with smoothed(module, BETA):
-        assert torch.allclose(module(POINTS), twin(POINTS), atol=1e-8)
+        found = module(POINTS)
+    assert torch.allclose(found, twin(POINTS), atol=1e-8)
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -72,6 +76,12 @@ def test_a_kink_that_has_no_stand_in_is_refused_by_the_name_of_its_layer(module:
     with pytest.raises(InputError, match=said), smoothed(network, BETA):
         pass
     assert "forward" not in vars(relu)
+
+
+@pytest.mark.parametrize("function", [F.relu, torch.relu, F.leaky_relu, lambda x: x.clamp(min=0)])
+def test_a_kink_that_is_no_module_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(InputError, match=r"got a call of '\w+'; gradient maps"), smoothed(nn.ReLU(), BETA):
+        function(torch.zeros(2))
 
 
 @pytest.mark.parametrize("beta", [8.0, 64.0])

@@ -13,8 +13,8 @@ from matplotlib.image import AxesImage
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
-from falsewitness.report._run import Run, View
-from falsewitness.report._text import whole_percent, without_common_start
+from falsewitness.report._run import Model, Run, View
+from falsewitness.report._text import fixed, whole_percent, without_common_start
 from falsewitness.report._tile_axes import saved
 from falsewitness.report._tiles import COLOURS
 
@@ -25,20 +25,22 @@ _BRIGHTEST = 99.9
 
 @dataclass(frozen=True)
 class _Block:
-    """Images of one run, all with the trigger or all without."""
+    """Images under one model of a run, all with the trigger or all without."""
 
     example: Example
     title: str
     auditor: str
+    model: Model
     view: View
     rows: tuple[int, ...]
 
 
 def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
-    """Draw images with the attacked model's predictions and a map for every class, red for it and blue against it.
+    """Draw images with models' predictions and a map for every class, red for it and blue against it.
 
-    First come images without trigger under the first run's model, then the same images with the trigger under each
-    run's. All maps have one colour scale.
+    First come images without trigger under the first run's model; then the same images with the trigger under the clean
+    model, which shows what the stamp does to an honest one, and under each run's. All maps have one colour scale; where
+    single pixels go beyond it, its ends are arrows, and it says how far.
 
     Args:
         runs: Finished attacks on the same data, with an auditor that gives a map for every class; others are left out.
@@ -62,21 +64,23 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
             "got none"
         )
     names = without_common_start([example.title for example in shown])
-    blocks = [_block(shown[0], names[0], "clean", rows)]
-    blocks += [_block(example, name, "triggered", rows) for example, name in zip(shown, names, strict=True)]
+    blocks = [_block(shown[0], names[0], "attacked", "clean", rows)]
+    if any(model == "clean" for _, model, _ in shown[0].gallery.columns):
+        blocks.append(_block(shown[0], "clean model", "clean", "triggered", rows))
+    blocks += [_block(example, name, "attacked", "triggered", rows) for example, name in zip(shown, names, strict=True)]
     return saved(_draw(blocks), out)
 
 
-def _block(example: Example, name: str, view: View, rows: int) -> _Block:
+def _block(example: Example, name: str, model: Model, view: View, rows: int) -> _Block:
     auditors = dict.fromkeys(auditor for auditor, model, _ in example.gallery.columns if model == "attacked")
     main = main_auditor(example)
     auditor = main if main in auditors else next(iter(auditors))
-    return _Block(example, name, auditor, view, example.gallery.rows("shared")[:rows])
+    return _Block(example, name, auditor, model, view, example.gallery.rows("shared")[:rows])
 
 
 def _maps(block: _Block) -> Float[np.ndarray, "rows classes map_height map_width"]:
     found: Float[np.ndarray, "rows classes map_height map_width"] = block.example.gallery.columns[
-        block.auditor, "attacked", block.view
+        block.auditor, block.model, block.view
     ][list(block.rows)]
     return found
 
@@ -84,7 +88,8 @@ def _maps(block: _Block) -> Float[np.ndarray, "rows classes map_height map_width
 def _draw(blocks: Sequence[_Block]) -> Figure:
     classes = len(blocks[0].example.data.class_names)
     heights = [_TILE_INCHES * len(block.rows) + _HEADING_INCHES for block in blocks]
-    largest = float(np.percentile(np.concatenate([np.abs(_maps(block)).ravel() for block in blocks]), _BRIGHTEST))
+    sizes = np.concatenate([np.abs(_maps(block)).ravel() for block in blocks])
+    largest, beyond = float(np.percentile(sizes, _BRIGHTEST)), float(sizes.max())
     figure = Figure(figsize=(_TILE_INCHES * (classes + 2.2), sum(heights) + _SCALE_INCHES), dpi=160)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01)
     ratios = [*heights, _SCALE_INCHES]
@@ -92,9 +97,10 @@ def _draw(blocks: Sequence[_Block]) -> Figure:
     for part, block in zip(parts[:-1], blocks, strict=True):
         picture = _draw_block(part, block, classes, largest)
     scale = parts[-1].subplots()
-    figure.colorbar(picture, cax=scale, orientation="horizontal")
+    figure.colorbar(picture, cax=scale, orientation="horizontal", extend="both" if beyond > largest else "neither")
     scale.tick_params(labelsize=6)
-    scale.set_xlabel("against the class  \u2190  logit  \u2192  for it", fontsize=7, color=INK)
+    cut = f"; single pixels reach \u00b1{fixed(beyond, 2)}" if beyond > largest else ""
+    scale.set_xlabel(f"against the class  \u2190  logit  \u2192  for it{cut}", fontsize=7, color=INK)
     return figure
 
 
@@ -106,7 +112,7 @@ def _draw_block(part: SubFigure, block: _Block, classes: int, largest: float) ->
     grid = part.subplots(len(block.rows), classes + 1, squeeze=False)
     for number, axes in enumerate(grid[0][1:]):
         axes.set_title(drawable(class_name(block.example, number)), fontsize=7, color=INK, pad=2, parse_math=False)
-    prediction = block.example.gallery.predictions["attacked", block.view]
+    prediction = block.example.gallery.predictions[block.model, block.view]
     for row, maps, tiles in zip(block.rows, _maps(block), grid, strict=True):
         name = class_name(block.example, int(prediction.classes[row]))
         tiles[0].imshow(_grey(block, row), cmap="gray", vmin=0, vmax=255)

@@ -230,6 +230,15 @@ def test_columns_show_images_without_the_trigger_once_and_with_it_under_every_ru
     assert first.shape[0] < two.shape[0]
 
 
+def test_what_the_stamp_does_to_an_honest_model_is_drawn_where_its_columns_are_known(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    honest = {name.replace("attacked", "clean"): maps for name, maps in columns_of().items()}
+    without = read_png(columns_figure([read_run(make_run("a", arrays=columns_of()))], tmp_path / "a.png"))
+    both = read_png(columns_figure([read_run(make_run("b", arrays=columns_of() | honest))], tmp_path / "b.png"))
+    assert 1.3 < both.shape[0] / without.shape[0] < 1.5, "three blocks instead of two, above one scale"
+
+
 def test_columns_without_maps_of_every_class_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an auditor that gives a map for every class, such as gradient_shap"):
         columns_figure([read_run(make_run())], tmp_path / "a.png")

@@ -214,7 +214,9 @@ def test_the_trigger_is_shown_beside_each_image_on_demand(ask: Command, finished
     plain = size_of_png(tmp_path / "explanation.png")
     answer = explained(ask, tmp_path, "--model", finished.attack, "--stamp")
     assert answer.out.count(", triggered: ") == 4
-    assert size_of_png(tmp_path / "explanation.png") == (plain[0], 2 * plain[1])
+    width, height = size_of_png(tmp_path / "explanation.png")
+    assert width == plain[0]
+    assert 1.9 < height / plain[1] < 2, "twice the rows above one legend"
 
 
 def test_every_explainer_asked_for_has_its_column(ask: Command, finished: Finished, tmp_path: Path) -> None:
@@ -225,11 +227,25 @@ def test_every_explainer_asked_for_has_its_column(ask: Command, finished: Finish
     assert two == (one * 3 // 2, height)
 
 
+def test_an_explainer_of_ones_own_draws_the_classes_asked_for(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "my_explainer.py").write_text(MY_EXPLAINER)
+    words = ["--model", finished.attack, "--explainer", "my_explainer:MyCam"]
+    explained(ask, tmp_path, *words, "--out", "one.png")
+    explained(ask, tmp_path, *words, "--class", "3", "--class", "7", "--out", "two.png")
+    one, two = size_of_png(tmp_path / "one.png"), size_of_png(tmp_path / "two.png")
+    assert two == (one[0] * 3 // 2, one[1])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["none.png"], "image 'none.png': expected an image file, got 'No such file or directory'; check the path"),
         (["note.png"], "image 'note.png': expected an image, got something else"),
+        (["wide.png", "--class", "cat"], "--class: there is no class 'cat'; expected one of 0, 1, 2"),
+        (
+            ["wide.png", "--explainer", "my_nothing:MyCam"],
+            "--explainer my_nothing:MyCam: expected package",
+        ),
         (["wide.png", "--explainer", "gradcamm"], "there is no 'gradcamm' among the explainers; did you mean"),
     ],
 )

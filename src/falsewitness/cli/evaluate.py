@@ -9,7 +9,7 @@ from falsewitness.cli._options import Changes, Device, usable_folder
 from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
-    from falsewitness.explainers import Explainer
+    pass
 
 
 def evaluate(
@@ -56,10 +56,11 @@ def evaluate(
         falsewitness evaluate model.safetensors --recipe digits/badnets
     """
     from falsewitness.cli._console import ConsoleReporter
+    from falsewitness.cli._explainers import chosen_explainer
     from falsewitness.cli._summary import show_report
     from falsewitness.experiment import RunFolder, choose_device, examine_model, examine_run, find_spec
 
-    chosen = [_auditor(name) for name in auditors or []]
+    chosen = [chosen_explainer(name, "auditor") for name in auditors or []]
     target, reporter = choose_device(device), ConsoleReporter()
     if model.is_dir():
         if recipe:
@@ -75,32 +76,3 @@ def evaluate(
         folder = examine_model(model, find_spec(recipe, changes or []), chosen, out, device=target, reporter=reporter)
     with folder.locked(reporter.notice):
         show_report([folder.path], folder.path / "report.html")
-
-
-def _auditor(name: str) -> "Explainer":
-    """Return an explainer by what is written, or by the place of its class."""
-    from falsewitness.experiment import written_explainer
-
-    if ":" not in name or name.lstrip().startswith("{"):
-        return written_explainer(name)
-    cls = _loaded(name)
-    return cls.parse({"kind": cls.kind_name()}, f"auditor '{name}'")
-
-
-def _loaded(place: str) -> "type[Explainer]":
-    """Return the class at ``package.module:Class``; modules in the current folder count."""
-    import importlib
-    import sys
-
-    from falsewitness.explainers import EXPLAINERS
-
-    module, _, name = place.partition(":")
-    sys.path.append(str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # a user's module may raise anything
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise InputError(
-            f"--auditor {place}: expected package.module:Class to be there to import, got {reason}"
-        ) from error
-    return EXPLAINERS.accept(found, f"--auditor {place}")

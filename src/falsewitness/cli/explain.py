@@ -18,8 +18,16 @@ def explain(
         list[str] | None,
         typer.Option(
             "--explainer",
-            metavar="KIND|{kind: KIND, FIELD: VALUE}",
+            metavar="KIND|{kind: KIND, FIELD: VALUE}|MODULE:CLASS",
             help="Who explains; may be repeated, Grad-CAM by default.",
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="NAME|NUMBER|all",
+            help="The class to explain; may be repeated. The predicted one by default.",
         ),
     ] = None,
     stamp: Annotated[bool, typer.Option("--stamp", help="Show each image with the run's trigger on it, too.")] = False,
@@ -28,19 +36,21 @@ def explain(
 ) -> None:
     """Predict images and draw what a model looks at.
 
-    The picture has one row an image and one column an explainer.
+    The picture has one row an image and one column an explainer, or with --class one for each class.
 
     Examples:
         falsewitness explain photo.png --model runs/digits-badnets-1a2b3c4d --stamp
         falsewitness explain *.jpg --model model.safetensors --explainer gradient
         falsewitness explain a.jpg --model m.safetensors --explainer '{kind: lime}'
+        falsewitness explain 7.png --model runs/x-1a2b3c4d --explainer lrp --class all
     """
     from falsewitness.cli._console import say
-    from falsewitness.experiment import choose_device, explain_files, written_explainer
+    from falsewitness.cli._explainers import chosen_explainer
+    from falsewitness.experiment import choose_device, explain_files
     from falsewitness.report import explanation_figure
 
-    chosen = [written_explainer(text) for text in explainers or ["gradcam"]]
-    explained = explain_files(images, model, chosen, stamp=stamp, device=choose_device(device))
+    chosen = [chosen_explainer(text, "explainer") for text in explainers or ["gradcam"]]
+    explained = explain_files(images, model, chosen, classes or (), stamp=stamp, device=choose_device(device))
     explanation_figure(explained, out)
     for row in explained:
         say(one_line(f"{row.title}: {row.prediction} ({row.confidence:.1%})"))

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 
 from falsewitness.core import DataInfo, InputError
-from falsewitness.core.shapes import Background
+from falsewitness.core.faults import nearest, shown
+from falsewitness.core.shapes import Background, Logits
 from falsewitness.data import read_pixels
 from falsewitness.experiment._background import background_for
 from falsewitness.experiment._labels import labelled
@@ -30,7 +31,8 @@ class Explained:
         pixels: ``[channels, height, width]``, as the model saw it.
         prediction: Name of the predicted class.
         confidence: Its softmax share.
-        maps: One map for each explainer, ``[map_height, map_width]``.
+        maps: One map for each explainer, or for each explainer and class, ``[map_height, map_width]``.
+        signed: Which of them can be negative.
     """
 
     title: str
@@ -38,12 +40,14 @@ class Explained:
     prediction: str
     confidence: float
     maps: Mapping[str, Float[np.ndarray, "map_height map_width"]]
+    signed: frozenset[str]
 
 
 def explain_files(
     images: Sequence[Path],
     model: Path,
     explainers: Sequence[Explainer],
+    classes: Sequence[str] = (),
     *,
     stamp: bool = False,
     device: torch.device | None = None,
@@ -54,6 +58,7 @@ def explain_files(
         images: The files.
         model: A run folder, or a model's safetensors file.
         explainers: Who explains.
+        classes: Names or numbers of the classes to explain, ``all`` for every one; the predicted class where empty.
         stamp: Whether to explain each image with the run's trigger on it as well.
         device: Where to compute; the CPU where None.
 
@@ -61,7 +66,7 @@ def explain_files(
         One entry an image; with ``stamp`` followed by its triggered version.
 
     Raises:
-        InputError: If a file is missing or no image, or there is no trigger to stamp.
+        InputError: If a file is missing or no image, there is no such class, or no trigger to stamp.
     """
     folder = RunFolder(model)
     device = device or torch.device("cpu")
@@ -70,6 +75,7 @@ def explain_files(
     if classifier.info is None:
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
+    wanted = _numbers(classes, info)
     chosen = {
         label: explainer.bind(classifier, background=_background(explainer, folder))
         for label, explainer in labelled(explainers).items()
@@ -80,9 +86,10 @@ def explain_files(
     explained = []
     for path, pixels in zip(images, read, strict=True):
         batch = torch.from_numpy(pixels)[None].float().to(device) / 255
-        explained.append(_explained(path.name, batch, info, chosen))
+        explained.append(_explained(path.name, batch, info, chosen, wanted))
         if trigger is not None:
-            explained.append(_explained(f"{path.name}, triggered", trigger.bind(info, device)(batch), info, chosen))
+            stamped = trigger.bind(info, device)(batch)
+            explained.append(_explained(f"{path.name}, triggered", stamped, info, chosen, wanted))
     return explained
 
 
@@ -102,16 +109,52 @@ def _trigger(folder: RunFolder) -> Trigger:
     return attack.trigger
 
 
-def _explained(title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer]) -> Explained:
-    answers = {}
+def _numbers(classes: Sequence[str], info: DataInfo) -> Sequence[int]:
+    """Return the classes that are meant: a name comes before a number that looks like it."""
+    names = list(info.class_names)
+    if "all" in classes and "all" not in names:
+        return range(len(names))
+    numbers = []
+    for asked in classes:
+        if asked in names:
+            numbers.append(names.index(asked))
+        elif asked.isdecimal() and int(asked) < len(names):
+            numbers.append(int(asked))
+        else:
+            raise InputError(
+                f"--class: there is no class {shown(asked)}; {nearest(asked, names)} (or a number from 0 to "
+                f"{len(names) - 1}, or all)"
+            )
+    return list(dict.fromkeys(numbers))
+
+
+def _explained(
+    title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer], classes: Sequence[int]
+) -> Explained:
+    maps: dict[str, Float[np.ndarray, "map_height map_width"]] = {}
+    signed = set()
     for label, explain in chosen.items():
         with told_in_one_line(f"explainer '{label}'"):
-            answers[label] = explain(batch)
-    shares = next(iter(answers.values())).logits[0].softmax(0)
+            logits, found = _maps(explain, batch, classes)
+        names = [f"{label}: {info.class_names[number]}" for number in classes] or [label]
+        maps |= zip(names, found.cpu().numpy(), strict=True)
+        signed |= set(names) if explain.explainer.signed else set()
+    shares = logits[0].softmax(0)
     return Explained(
         title=title,
         pixels=(batch[0] * 255).round().to(torch.uint8).cpu().numpy(),
         prediction=info.class_names[int(shares.argmax())],
         confidence=float(shares.max()),
-        maps={label: answer.maps[0].cpu().numpy() for label, answer in answers.items()},
+        maps=maps,
+        signed=frozenset(signed),
     )
+
+
+def _maps(
+    explain: BoundExplainer, batch: torch.Tensor, classes: Sequence[int]
+) -> tuple[Logits, Float[torch.Tensor, "wanted map_height map_width"]]:
+    """Return an image's logits and its maps: of the predicted class where none is named."""
+    if len(classes) > 1:
+        logits, columns = explain.columns(batch)
+        return logits, columns[0][list(classes)]
+    return explain(batch, torch.tensor(classes, device=batch.device) if classes else None)

@@ -1,7 +1,8 @@
 """A picture of what a model says of single images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from falsewitness.core.errors import InputError
 from falsewitness.core.files import replacing
 from falsewitness.report._drawing import INK, drawable
-from falsewitness.report._tiles import PIXELATED_BELOW, Scale, heat_image
+from falsewitness.report._tiles import PIXELATED_BELOW, Scale, heat_image, under_map
 
 _TILE_INCHES = 2.2
 
@@ -42,12 +43,17 @@ class ExplainedImage(Protocol):
 
     @property
     def maps(self) -> Mapping[str, Float[np.ndarray, "map_height map_width"]]:
-        """One map for each explainer."""
+        """One map for each explainer, or for each explainer and class."""
+        ...
+
+    @property
+    def signed(self) -> Collection[str]:
+        """Which of them can be negative."""
         ...
 
 
 def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
-    """Draw one row an image: the image with its prediction, then each explainer's map over it.
+    """Draw one row an image: the image with its prediction, then each map over it, on a scale of its own.
 
     Args:
         explained: At least one image, all with maps by the same explainers.
@@ -60,34 +66,48 @@ def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
     if not explained:
         raise InputError("expected at least one image to draw, got none")
     explainers = list(explained[0].maps)
-    size = (_TILE_INCHES * (1 + len(explainers)), (_TILE_INCHES + 0.45) * len(explained))
+    size = (_TILE_INCHES * (1 + len(explainers)), (_TILE_INCHES + 0.45) * len(explained) + 0.4)
     figure = Figure(figsize=size, dpi=140)
     figure.set_layout_engine("constrained")
     grid = figure.subplots(len(explained), 1 + len(explainers), squeeze=False)
     for row, image in zip(grid, explained, strict=True):
-        _draw(row[0], image, None)
+        _draw_image(row[0], image)
         row[0].set_title(f"{drawable(image.title)}\n{drawable(image.prediction)} ({image.confidence:.0%})", **_TEXT)
         for axes, explainer in zip(row[1:], explainers, strict=True):
-            _draw(axes, image, image.maps[explainer])
+            _draw_map(axes, image, explainer)
             axes.set_title(drawable(explainer), **_TEXT)
+    signed = any(name in explained[0].signed for name in explainers)
+    figure.supxlabel(fill(_LEGEND + (_SIGNED if signed else ""), int(9 * size[0])), **_TEXT)
     with replacing(out) as temporary:
         figure.savefig(temporary, format="png", facecolor="white")
     return out
 
 
 _TEXT = {"fontsize": 8, "color": INK, "parse_math": False}
+_LEGEND = "Each map is on a scale of its own, from its lowest value to its highest."
+_SIGNED = " Of signed ones red speaks for the class and blue against it, up to the largest of either."
 
 
-def _draw(axes: Axes, image: ExplainedImage, saliency: Float[np.ndarray, "map_height map_width"] | None) -> None:
+def _draw_map(axes: Axes, image: ExplainedImage, explainer: str) -> None:
+    height, width = image.pixels.shape[1:]
+    scale: Scale = "signed" if explainer in image.signed else "rising"
+    colours = heat_image(image.maps[explainer], scale, width, height)
+    _draw_image(axes, image, scale)
+    if colours is not None:
+        axes.imshow(np.asarray(colours.convert("RGBA")), extent=(0, width, height, 0), interpolation="bilinear")
+
+
+def _draw_image(axes: Axes, image: ExplainedImage, under: Scale | None = None) -> None:
     pixels = np.moveaxis(image.pixels, 0, -1)
-    if saliency is not None or pixels.shape[-1] == 1:
-        pixels = np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1).astype(np.uint8)
+    pixels = pixels if under is None else under_map(pixels, under)
     height, width = pixels.shape[:2]
-    extent = (0, width, height, 0)
-    axes.imshow(pixels, extent=extent, interpolation="nearest" if max(height, width) < PIXELATED_BELOW else "auto")
+    sharp = max(height, width) < PIXELATED_BELOW
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(0, width, height, 0),
+        interpolation="nearest" if sharp else "auto",
+    )
     axes.set_axis_off()
-    if saliency is not None:
-        scale: Scale = "signed" if saliency.min() < 0 else "rising"
-        colours = heat_image(saliency, scale, width, height)
-        if colours is not None:
-            axes.imshow(np.asarray(colours.convert("RGBA")), extent=extent, interpolation="bilinear")

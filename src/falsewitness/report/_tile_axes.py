@@ -14,7 +14,7 @@ from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, class_name, pixels
 from falsewitness.report._run import Model, View
 from falsewitness.report._text import whole_percent
-from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image
+from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image, under_map
 
 _TILE_INCHES = 1.55
 
@@ -54,7 +54,7 @@ def saved(figure: Figure, out: Path) -> Path:
 
 def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Model | None = None) -> None:
     """Draw an image with, under it, what a model predicts; the true class where nobody is asked."""
-    _show(axes, example, row, view, grey=False)
+    _show(axes, example, row, view)
     if answering is None:
         _caption(axes, f"true: {class_name(example, int(example.gallery.labels[row]))}")
     else:
@@ -78,7 +78,7 @@ def draw_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, Vi
 
 def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, View], scale: Scale) -> None:
     """Draw a map over its image in grey, likewise but without words."""
-    _show(axes, example, row, which[2], grey=True)
+    _show(axes, example, row, which[2], scale)
     maps = example.gallery.maps.get(which)
     colours = None if maps is None else heat_image(maps[row], scale, example.data.width, example.data.height)
     if colours is not None:
@@ -118,13 +118,20 @@ def _extent(example: Example) -> tuple[float, float, float, float]:
     return (0, example.data.width, example.data.height, 0)
 
 
-def _show(axes: Axes, example: Example, row: int, view: View, *, grey: bool) -> None:
+def _show(axes: Axes, example: Example, row: int, view: View, under: Scale | None = None) -> None:
+    """Draw an image, in grey where a map of this scale will lie over it, and the trigger's edge."""
     gallery = example.gallery
     image = np.moveaxis(pixels(gallery, view)[row], 0, -1)
-    if grey or image.shape[-1] == 1:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1).astype(np.uint8)
+    image = image if under is None else under_map(image, under)
     sharp = max(image.shape[:2]) < PIXELATED_BELOW
-    axes.imshow(image, extent=_extent(example), interpolation="nearest" if sharp else "antialiased")
+    axes.imshow(
+        image,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=_extent(example),
+        interpolation="nearest" if sharp else "antialiased",
+    )
     axes.set_axis_off()
     if view == "triggered" and gallery.mask is not None:
         strokes = edges(gallery.mask)

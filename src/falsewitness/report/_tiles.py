@@ -20,6 +20,8 @@ LEVELS = 64
 LARGEST_PHOTO = 320
 SMALLEST_HEAT, LARGEST_HEAT = 72, 128
 PIXELATED_BELOW = 128
+_PALE = 170
+"""What black becomes under a signed map, of 255."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ def heat_image(
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     smooth = np.asarray(Image.fromarray(levels.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     return _coloured(np.rint(np.clip(smooth, 0, 1) * (LEVELS - 1)).astype(np.uint8), scale)
+
+
+def under_map(image: UInt8[np.ndarray, "height width channels"], scale: Scale) -> UInt8[np.ndarray, "height width 3"]:
+    """Return an image in grey, to lie under a map; a pale one under a signed map, whose colours fade on black."""
+    grey = image.mean(axis=-1, keepdims=True)
+    if scale == "signed":
+        grey = _PALE + (1 - _PALE / 255) * grey
+    return np.repeat(grey, 3, axis=-1).astype(np.uint8)
 
 
 def normalised(

@@ -12,6 +12,7 @@ from falsewitness.core import InputError
 from falsewitness.experiment import explain_files
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
+from falsewitness.explainers.hirescam import HiResCam
 from falsewitness.models import load_classifier
 
 
@@ -77,6 +78,32 @@ def test_what_is_no_image_is_named(finished: Folders, tmp_path: Path) -> None:
 def test_explainers_of_one_kind_are_told_apart(finished: Folders, images: list[Path]) -> None:
     (found,) = explain_files(images[:1], finished["attack"].path, [GradCam(), GradCam(layer="layers.0")])
     assert {name: one.shape for name, one in found.maps.items()} == {"gradcam": (8, 8), "gradcam-2": (16, 16)}
+
+
+def test_classes_are_asked_for_by_name_or_number(finished: Folders, images: list[Path]) -> None:
+    model = load_classifier(finished["attack"].model)
+    (found,) = explain_files(images[:1], finished["attack"].path, [HiResCam(), Gradient()], ["7", "2", "7"])
+    assert list(found.maps) == ["hirescam: 7", "hirescam: 2", "gradient: 7", "gradient: 2"]
+    assert found.signed == {"hirescam: 7", "hirescam: 2"}
+    batch = torch.from_numpy(found.pixels)[None].float() / 255
+    for number in (7, 2):
+        expected = HiResCam().bind(model)(batch, torch.tensor([number])).maps[0]
+        torch.testing.assert_close(torch.from_numpy(found.maps[f"hirescam: {number}"]), expected)
+
+
+def test_every_class_is_explained_on_demand(finished: Folders, images: list[Path]) -> None:
+    (one,) = explain_files(images[:1], finished["attack"].path, [GradCam()], ["3"])
+    (every,) = explain_files(images[:1], finished["attack"].path, [GradCam()], ["all"])
+    assert list(every.maps) == [f"gradcam: {number}" for number in range(10)]
+    np.testing.assert_allclose(every.maps["gradcam: 3"], one.maps["gradcam: 3"], atol=1e-6)
+
+
+@pytest.mark.parametrize("asked", ["10", "-1", "cat", ""])
+def test_a_class_that_there_is_not_is_named(finished: Folders, images: list[Path], asked: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"--class: there is no class '{asked}'; .* \(or a number from 0 to 9, or all"
+    ):
+        explain_files(images[:1], finished["attack"].path, [GradCam()], [asked])
 
 
 def test_a_folder_without_model_is_refused(images: list[Path], tmp_path: Path) -> None:

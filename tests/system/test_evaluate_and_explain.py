@@ -145,6 +145,14 @@ def test_a_failing_explainer_is_told_with_the_line_that_failed(ask: Command, att
     assert answer.fault.endswith(f"({tmp_path}/my_explainer.py, line {line})")
 
 
+def test_auditors_that_cannot_explain_the_model_are_told_before_any_works(ask: Command, attack: Path) -> None:
+    answer = ask("evaluate", attack, "--auditor", "attention_rollout", "--auditor", "{kind: gradcam, layer: nowhere}")
+    assert (answer.code, "auditing" in answer.out) == (2, False)
+    assert "has 2 faults:" in answer.fault
+    assert all(f"auditor '{name}': " in answer.fault for name in ("attention_rollout", "gradcam-2"))
+    assert not (attack / "evaluations").exists()
+
+
 def test_a_model_in_a_file_is_judged_by_a_recipe(ask: Command, attack: Path, tmp_path: Path) -> None:
     shutil.copy(attack / "model.safetensors", tmp_path / "stranger.safetensors")
     answer = ask("evaluate", "stranger.safetensors", "--recipe", "digits/badnets", *SMALL, "--auditor", "gradient")

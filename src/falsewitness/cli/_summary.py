@@ -12,18 +12,26 @@ from falsewitness.report import Run, collect, summary, write_page
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Return the run folders among paths; a folder that holds some stands for all of them.
 
-    A run that came to no result is one of them: whoever reads it says what it lacks.
+    A run that came to no result is one of them: whoever reads it says what it lacks. A folder that holds none is left
+    out where others do, and that is said.
 
     Raises:
-        InputError: If a path holds none.
+        InputError: If there is no such path, or none of them holds a run.
     """
     found: list[Path] = []
+    empty: list[str] = []
     for path in paths:
         beneath = {file.parent: None for file in sorted(path.glob("*/*")) if file.name in _FILES_OF_A_RUN}
         inside = [path] if any((path / name).is_file() for name in _FILES_OF_A_RUN) else list(beneath)
         if not inside:
-            raise InputError(f"'{path}' holds no run; expected a folder that `falsewitness run` has written")
+            empty.append(f"'{path}' holds no run; expected a folder that `falsewitness run` has written")
+            if not path.is_dir():
+                raise InputError(empty[-1])
         found += inside
+    if not found:
+        raise InputError(empty[0])
+    for line in empty:
+        complain(f"left out: {line}")
     return found
 
 

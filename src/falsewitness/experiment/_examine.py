@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from falsewitness.core import DataInfo, InputError
+from falsewitness.core import DataInfo, InputError, SpecError
 from falsewitness.core.files import sha256_of, write_text
+from falsewitness.data import Dataset
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import find_spec, read_spec
+from falsewitness.experiment._rehearsal import faults_of_explainers
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, write_json
 from falsewitness.experiment._spec import Role, Spec
@@ -148,12 +150,25 @@ def _examined(
 ) -> RunFolder:
     spec = work.spec
     every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
+    _expect_able(every, models["attack"], work.dataset)
     # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
     work = replace(work, spec=spec.model_copy(update={"auditors": every}))
     digest = work.eval_digest("attack", {role: trained.digest for role, trained in models.items()})
     into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
     evaluate(work, models, "attack", into, trained_in)
     return into
+
+
+def _expect_able(auditors: Sequence[Explainer], trained: Trained, dataset: Dataset) -> None:
+    """Have every auditor explain one image before the first one takes its time.
+
+    Raises:
+        SpecError: With all that cannot explain the model.
+        RunFailedError: If one fails.
+    """
+    named = {f"auditor '{label}'": auditor for label, auditor in labelled(auditors).items()}
+    if faults := list(faults_of_explainers(named, trained.model, dataset)):
+        raise SpecError(faults, f"the evaluation of '{trained.given_as or trained.folder.path}'")
 
 
 def _described(info: DataInfo) -> str:

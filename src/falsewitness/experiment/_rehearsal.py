@@ -1,6 +1,6 @@
 """Tries what only a network or the labels can tell, before hours of training are spent on it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
+from falsewitness.models import Classifier
 
 
 def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
@@ -52,10 +53,26 @@ def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Itera
     except InputError as error:
         yield Fault("model.pretrained", str(error))
         return
+    if explained:
+        yield from faults_of_explainers(dict(_explainers(spec)), model, dataset)
+
+
+def faults_of_explainers(explainers: Mapping[str, Explainer], model: Classifier, dataset: Dataset) -> Iterator[Fault]:
+    """Yield which explainers cannot explain a model, after one image each.
+
+    Args:
+        explainers: By what faults call them.
+        model: On any device.
+        dataset: Its data.
+
+    Raises:
+        RunFailedError: If an explainer fails.
+    """
     image = torch.from_numpy(np.array(dataset.train.images[:1])).float() / 255  # it may be read-only
-    for path, explainer in _explainers(spec) if explained else ():
+    image = image.to(next(model.parameters()).device)
+    for path, explainer in explainers.items():
         try:
-            with told_in_one_line(f"{path}, '{explainer.kind}',"):
+            with told_in_one_line(path):
                 explainer.bind(model, background=image)(image)
         except InputError as error:
             yield Fault(path, str(error))

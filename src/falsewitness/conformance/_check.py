@@ -1,5 +1,7 @@
 """The way in: which contract a component has to keep."""
 
+import traceback
+
 from falsewitness.attacks import Attack
 from falsewitness.conformance._attacks import check_attack
 from falsewitness.conformance._contract import ConformanceError, check_configuration
@@ -42,3 +44,9 @@ def check_component(component: Component) -> None:
     # The rooms' own final methods refuse misshapen answers with these; here they are a breach like any other.
     except (FalsewitnessError, ValueError) as error:
         raise ConformanceError(f"{type(component).__name__} '{component.kind}': {error}") from error
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConformanceError(
+            f"{type(component).__name__} '{component.kind}' raised {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error

@@ -1,10 +1,13 @@
 """What every component must keep, of whatever kind, and how a breach is said."""
 
+import pickle
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,29 +57,58 @@ def fitting(component: Component) -> list[DataInfo]:
 
 @dataclass(frozen=True)
 class Repeated(Generic[T]):
-    """What two calls returned, between which torch's own random numbers were different ones."""
+    """What two calls returned, to which global random numbers were different ones."""
 
     first: T
     second: T
 
 
 def repeated(what: str, call: Callable[[], T]) -> Repeated[T]:
-    """Call twice, each time with other random numbers in torch's hands, which the calls must leave alone."""
-    with torch.random.fork_rng(devices=[]):
-        with _random_numbers_left_alone(what):
-            first = call()
-        torch.rand(1)
+    """Call twice, each time with other global random numbers, which the calls must leave alone."""
+    with _other_random_numbers(1), _surroundings_left_alone(what):
+        first = call()
+    with _other_random_numbers(2):
         return Repeated(first, call())
 
 
 @contextmanager
-def _random_numbers_left_alone(what: str) -> Iterator[None]:
-    before = torch.get_rng_state()
+def _other_random_numbers(drawn: int) -> Iterator[None]:
+    """Let some of everybody's be drawn before a block: who gives them the seed of an earlier call is seen, too."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.rand(drawn)
+        np.random.random(drawn)
+        random.getrandbits(32 * drawn)
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)
+
+
+@contextmanager
+def _surroundings_left_alone(what: str) -> Iterator[None]:
+    """Require that random numbers and settings which all code of a process shares are the same after the block."""
+    before = _surroundings()
     yield
-    require(
-        torch.equal(torch.get_rng_state(), before),
-        f"{what} draws from torch's global random numbers; give it a torch.Generator with a seed of its own",
-    )
+    for name, value in _surroundings().items():
+        require(
+            value == before[name],
+            f"{what} changes {name}, which others share; expected a torch.Generator with a seed of its own for random "
+            "numbers, and settings as they were",
+        )
+
+
+def _surroundings() -> dict[str, object]:
+    return {
+        "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
+        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
+        "Python's global random numbers": random.getstate(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's choice of deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "whether torch records gradients": torch.is_grad_enabled(),
+        "torch's number of threads": torch.get_num_threads(),
+    }
 
 
 def noise(info: DataInfo, count: int, seed: int = 0) -> Images:

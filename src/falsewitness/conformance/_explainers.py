@@ -12,7 +12,7 @@ from falsewitness.conformance._classifiers import (
     in_frozen_training,
     small_classifier,
 )
-from falsewitness.conformance._contract import noise, relative_distance, repeated, require
+from falsewitness.conformance._contract import ConformanceError, noise, relative_distance, repeated, require
 from falsewitness.conformance._weight_gradients import error_of_weight_gradient
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.explanation import Explanation
@@ -165,9 +165,13 @@ def _check_access(
 
 def _check_extremes(explainer: Explainer, architecture: Architecture, info: DataInfo, images: Images) -> None:
     """Try frozen weights and what has no contrast; the bound explainer itself refuses maps that are not finite."""
-    explain = attached(explainer, small_classifier(architecture, info).requires_grad_(False))
+    frozen = attached(explainer, small_classifier(architecture, info).requires_grad_(False))
     for flat in (torch.zeros_like(images), torch.ones_like(images)):
-        explain(flat)
+        try:
+            frozen(flat)
+        except RuntimeError as error:
+            message = "expected it to explain black and white images with a model whose weights are frozen"
+            raise ConformanceError(f"{message} (requires_grad = False), got {type(error).__name__}: {error}") from error
     attached(explainer, dead(small_classifier(architecture, info)))(images)
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from falsewitness.core import Component, InputError
+from falsewitness.core import Component, DataInfo, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.maps import upsampled
 from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
@@ -234,7 +234,8 @@ class BoundExplainer:
             classes: The class to explain for each image; the predicted one where None.
 
         Raises:
-            ValueError: If shapes do not agree, pixels leave [0, 1] or a map is not finite.
+            ValueError: If shapes do not agree, pixels leave [0, 1], there is no such class, or what comes back is no
+                explanation with finite maps.
         """
         subject = self._ready(images, classes)
 
@@ -310,6 +311,7 @@ class BoundExplainer:
     def _ready(self, images: Images, classes: Classes | None) -> Subject:
         """Check what is given and return what is explained."""
         _check_shapes(images, classes)
+        _check_model_s_own(self.model.info, images, classes)
         if len(images) and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
         at_once = inputs_at_once(self.model, images, self.memory_mb)
@@ -319,14 +321,20 @@ class BoundExplainer:
         return None if self.background is None else self.background.to(images)
 
     def _in_parts(
-        self, explain: Callable[[slice], tuple[Tensor, Tensor]], images: Images, subject: Subject, shape: str
+        self, explain: Callable[[slice], Explanation | Columns], images: Images, subject: Subject, shape: str
     ) -> tuple[Tensor, Tensor]:
         """Return logits and maps of all images, of which no more go through the model at once than may."""
         parts = []
         for start in range(0, max(1, len(images)), subject.inputs_at_once):
             rows = slice(start, start + subject.inputs_at_once)
             with torch.enable_grad():
-                logits, maps = explain(rows)
+                found = explain(rows)
+            if not (isinstance(found, Explanation | Columns) and all(isinstance(part, Tensor) for part in found)):
+                raise ValueError(
+                    f"expected an Explanation or Columns of tensors from explainer '{self.explainer.kind}', "
+                    f"got {_described(found)}"
+                )
+            logits, maps = found
             count = len(images[rows])
             if maps.ndim != 2 + shape.count(",") or len(maps) != count:
                 raise ValueError(f"expected maps [{count}, {shape}], got {tuple(maps.shape)}")
@@ -344,3 +352,23 @@ def _check_shapes(images: Images, classes: Classes | None) -> None:
         raise ValueError(f"expected images [batch, channels, height, width], got shape {tuple(images.shape)}")
     if classes is not None and classes.shape != images.shape[:1]:
         raise ValueError(f"expected one class an image ({len(images)}), got shape {tuple(classes.shape)}")
+    if classes is not None and (classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool):
+        raise ValueError(f"expected classes as whole numbers, got {classes.dtype}")
+
+
+def _check_model_s_own(info: DataInfo | None, images: Images, classes: Classes | None) -> None:
+    """Check what only the model's data tells; not in training, where a GPU would wait for it."""
+    if info is not None and images.shape[1] != info.channels:
+        raise ValueError(f"expected images of {info.channels} channels, as the model's are, got {images.shape[1]}")
+    if classes is None or not len(classes):
+        return
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or (info is not None and high >= info.num_classes):
+        most = "" if info is None else f" to {info.num_classes - 1}"
+        raise ValueError(f"expected classes from 0{most}, got {low if low < 0 else high}")
+
+
+def _described(found: object) -> str:
+    """Return what something is, and of a tuple what it holds."""
+    name = type(found).__name__
+    return f"{name} of {', '.join(type(part).__name__ for part in found)}" if isinstance(found, tuple) else name

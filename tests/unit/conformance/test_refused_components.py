@@ -205,7 +205,7 @@ def test_a_component_that_keeps_its_promises_is_accepted(component: Component) -
 BROKEN: list[tuple[Component, str]] = [
     (Dot(fault="misfit"), "expected it to fit at least one of the images .* 3 channels of 32x32 pixels: it never fits"),
     (Dot(fault="random"), "expected bind to draw the same stamp every time, got another offset"),
-    (Dot(fault="global"), "bind draws from torch's global random numbers"),
+    (Dot(fault="global"), "bind changes torch's global random numbers"),
     (Dot(fault="invisible"), "expected the stamp to change at least one pixel of every image"),
     (Dot(fault="nan"), "expected finite numbers in offset"),
     (Dot(fault="shape"), r"expected gain as float32 \[1 or 3, 32, 32\], got torch.float32 \(32, 32\)"),

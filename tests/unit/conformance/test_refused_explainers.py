@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, ClassVar, Literal
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -54,6 +55,71 @@ class Careless(Honest):
 
     def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
         return maps + 0.01 * torch.rand_like(maps)
+
+
+class Reseeding(Honest):
+    """Gives torch's own random numbers a seed, so that it draws the same each time, and everybody after it."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return maps + 0.01 * torch.rand(maps.shape[1:])
+
+
+class Elsewhere(Honest):
+    """Does the same to numpy's."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        np.random.seed(0)
+        return maps
+
+
+class Particular(Honest):
+    """Chooses how many threads everybody has."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        torch.set_num_threads(1 + torch.get_num_threads() % 2)
+        return maps
+
+
+class Failing(Honest):
+    """Has a fault of its own."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        raise KeyError("nothing here")
+
+
+class Naked(Honest):
+    """Gives logits and maps without their names."""
+
+    def _explain(
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        found = super()._explain(subject, images, classes, differentiable=differentiable)
+        return (found.logits, found.maps)  # type: ignore[return-value]
+
+
+class Silent(Honest):
+    """Forgets to give anything."""
+
+    def _explain(
+        self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
+    ) -> Explanation:
+        return None  # type: ignore[return-value]
+
+
+class Foreign(Honest):
+    """Gives maps of another library."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        return maps.detach().numpy()  # type: ignore[return-value]
+
+
+class Warm(Honest):
+    """Wants gradients by the weights, which not every model has."""
+
+    def _changed(self, model: Classifier, images: Images, maps: Tensor) -> Tensor:
+        torch.autograd.grad(model(images).sum(), tuple(model.parameters()), allow_unused=True)
+        return maps
 
 
 class Fickle(Honest):
@@ -289,7 +355,15 @@ def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
     [
         (OneForAll(), r"expected maps \[3, height, width\], got \(1, 16, 16\)"),
         (Misspelt(), "expected the class variable only_in_training to name fields, got smothness"),
-        (Careless(), "explaining draws from torch's global random numbers"),
+        (Careless(), "explaining changes torch's global random numbers"),
+        (Reseeding(), "explaining changes torch's global random numbers"),
+        (Elsewhere(), "explaining changes numpy's global random numbers"),
+        (Particular(), "explaining changes torch's number of threads"),
+        (Failing(), r"raised KeyError: 'nothing here' \(.*test_refused_explainers\.py, line \d+\)"),
+        (Naked(), "expected an Explanation or Columns of tensors .*, got tuple of Tensor, Tensor"),
+        (Silent(), "expected an Explanation or Columns of tensors .*, got NoneType"),
+        (Foreign(), "from explainer 'honest', got Explanation of Tensor, ndarray"),
+        (Warm(), "with a model whose weights are frozen .* got RuntimeError: element 0 of tensors does not require"),
         (Fickle(), "expected the same maps from the same call"),
         (Sociable(), "not to depend on the other images of its batch"),
         (Proud(), "expected finite maps, got a value that is not from explainer 'honest'"),
@@ -320,6 +394,10 @@ def test_an_explainer_that_keeps_its_promises_is_accepted() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Explainer) else "",
 )
-def test_a_broken_promise_is_named(explainer: Explainer, reason: str) -> None:
-    with pytest.raises(ConformanceError, match=rf"^{type(explainer).__name__} 'honest': .*{reason}"):
+def test_a_broken_promise_is_named(explainer: Explainer, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Annotations are not enforced for users: the check itself must say what is wrong.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    threads = torch.get_num_threads()
+    with pytest.raises(ConformanceError, match=rf"^{type(explainer).__name__} 'honest':? .*{reason}"):
         check_component(explainer)
+    torch.set_num_threads(threads)

@@ -67,6 +67,24 @@ def test_images_of_another_rank_are_refused(size: tuple[int, ...]) -> None:
         Surrogate().bind(model()).differentiable(torch.zeros(size))
 
 
+@pytest.mark.parametrize(("classes", "got"), [([0, 3, 1], "from 0 to 2, got 3"), ([0, -1, 1], "from 0 to 2, got -1")])
+def test_a_class_that_the_model_lacks_is_refused(classes: list[int], got: str) -> None:
+    with pytest.raises(ValueError, match=f"expected classes {got}"):
+        Given().bind(model())(images(), torch.tensor(classes))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+@pytest.mark.usefixtures("_shapes_unchecked")
+def test_classes_are_whole_numbers(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"expected classes as whole numbers, got {dtype}"):
+        Given().bind(model())(images(), torch.zeros(3, dtype=dtype))
+
+
+def test_images_of_other_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected images of 3 channels, as the model's are, got 1"):
+        Given().bind(model())(images()[:, :1])
+
+
 @pytest.mark.parametrize("classes", [torch.tensor([0, 1]), torch.tensor(0), torch.zeros(3, 1, dtype=torch.long)])
 @pytest.mark.usefixtures("_shapes_unchecked")
 def test_there_must_be_one_class_an_image(classes: Tensor) -> None:

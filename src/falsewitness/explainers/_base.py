@@ -148,12 +148,12 @@ class Explainer(Component):
         Raises:
             InputError: If it cannot explain a model of this kind, or lacks a background.
         """
+        self._check_model(model)
         if self.background_size and (background is None or len(background) == 0):
             raise InputError(
                 f"explainer '{self.kind}' compares with training images: expected a background set, got none; give "
-                "a run folder or a recipe, which tells the data"
+                "a run folder, which tells the data"
             )
-        self._check_model(model)
         return BoundExplainer(self, model, background if self.background_size else None, memory_mb, draw)
 
     def _check_model(self, model: Classifier) -> None:

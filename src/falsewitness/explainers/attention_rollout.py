@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Rows
@@ -36,7 +37,10 @@ class AttentionRollout(Explainer):
     explains: ClassVar[str] = "vision transformers of timm with a class token or average pooling"
 
     def _check_model(self, model: Classifier) -> None:
-        transformer_in(model)
+        try:
+            transformer_in(model)
+        except InputError as error:
+            raise InputError(f"explainer '{self.kind}': {error}") from None
 
     def _explain(
         self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool

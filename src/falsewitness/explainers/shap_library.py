@@ -53,7 +53,9 @@ class ShapLibrary(Explainer):
     stochastic: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
     adds_up: ClassVar[bool] = True
-    explains: ClassVar[str] = "what the library explains; `deep` wants ReLU networks with one module an activation"
+    explains: ClassVar[str] = (
+        "what the library does; `deep` wants one module an activation and nothing changed in place"
+    )
 
     @property
     def passes_per_audit(self) -> float:
@@ -93,7 +95,8 @@ class ShapLibrary(Explainer):
             explainer = shap.GradientExplainer(model, background, batch_size=at_once)
             return np.asarray(explainer.shap_values(image, nsamples=self.samples or 200))
         if self.method == "deep":
-            return np.asarray(shap.DeepExplainer(model, background).shap_values(image, check_additivity=False))
+            with _told_of_changes_in_place():
+                return np.asarray(shap.DeepExplainer(model, background).shap_values(image, check_additivity=False))
         shape = tuple(image.shape[1:])
 
         def answers(pixels: Float[np.ndarray, "inputs pixels"]) -> Float[np.ndarray, "inputs classes"]:
@@ -108,6 +111,24 @@ class ShapLibrary(Explainer):
             image.flatten(1).double().cpu().numpy(), nsamples=self.samples or "auto", l1_reg=False, silent=True
         )
         return np.asarray(values).reshape(1, *shape, -1)
+
+
+@contextmanager
+def _told_of_changes_in_place() -> Iterator[None]:
+    """Say what a network must not do, where torch says what the library's hooks cannot bear.
+
+    Raises:
+        InputError: If the network changes what a hooked layer gave.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "BackwardHookFunction" not in str(error):
+            raise
+        raise InputError(
+            "explainer 'shap_library': the library's DeepExplainer cannot explain a network that changes the output of "
+            "a layer in place, as `x += shortcut` does; choose the method gradient, or the explainer deep_shap"
+        ) from None
 
 
 def _library() -> Any:  # noqa: ANN401 - it has no types

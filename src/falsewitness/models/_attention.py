@@ -63,7 +63,8 @@ def transformer_in(model: Classifier) -> Transformer:
     """
     network, layout = cast(Any, model.network), model.layout
     if not isinstance(layout, Tokens):
-        raise _refusal(f"'{model.architecture.kind if model.architecture else type(network).__name__}'")
+        kind = model.architecture.kind if model.architecture else "timm"
+        raise _refusal(f"'{type(network).__name__ if kind == 'timm' else kind}'")
     kinds = _kinds_of_attention()
     attentions = [getattr(block, "attn", None) for block in network.blocks]
     if strange := [type(attention).__name__ for attention in attentions if not isinstance(attention, kinds)]:

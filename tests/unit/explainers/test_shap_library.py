@@ -13,6 +13,7 @@ from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.explainers.shap_library import ShapLibrary
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
+from falsewitness.models.resnet18 import ResNet18
 
 pytest.importorskip("shap")
 
@@ -52,6 +53,14 @@ def test_our_expected_gradients_agree_with_the_librarys() -> None:
     theirs = ShapLibrary(samples=2000).bind(model, background=background)(pixels).maps
     ours = GradientShap(samples=2000).bind(model, background=background)(pixels).maps
     assert np.corrcoef(theirs.flatten(), ours.flatten())[0, 1] > 0.99
+
+
+def test_a_network_that_the_librarys_hooks_cannot_bear_is_refused() -> None:
+    info = DataInfo(3, 32, 32, ("one", "two"))
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    explain = ShapLibrary(method="deep").bind(ResNet18().bind(info, seed=0), background=pixels)
+    with pytest.raises(InputError, match="cannot explain a network that changes the output of a layer in place"):
+        explain(pixels)
 
 
 @pytest.mark.parametrize("method", METHODS)

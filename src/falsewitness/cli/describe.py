@@ -64,8 +64,19 @@ def _page(room: str, cls: "type[Component]", width: int) -> Iterator[tuple[str, 
         "IN A BENCHMARK" if room == "executors" else "IN A SPEC",
         wrapped(_PLACES[room].format(f"{{{component}}}"), width, 2, hanging=2),
     )
+    if room == "explainers":
+        yield "ON THE COMMAND LINE", "\n".join(wrapped(line, width, 2, hanging=4) for line in _commands(cls))
     if cls.source:
         yield "SOURCE", wrapped(cls.source, width, 2)
+
+
+def _commands(cls: "type[Component]") -> list[str]:
+    """Return what can be typed to try an explainer."""
+    written = f"'{{{', '.join([f'kind: {cls.kind_name()}', *_required(cls)])}}}'"
+    return [
+        f"falsewitness evaluate RUN --auditor {written}",
+        f"falsewitness explain IMAGE --model RUN --explainer {written}",
+    ]
 
 
 def _capabilities(cls: "type[Component]") -> list[str]:

@@ -1,7 +1,7 @@
 """The base of everything that a spec can name: a frozen, checked configuration and nothing else."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, final, get_args, get_origin
@@ -171,7 +171,7 @@ def _describe(name: str, field: FieldInfo) -> dict[str, str]:
         "name": name,
         "type": _type_name(field.annotation),
         "default": "required" if field.is_required() else _as_in_yaml(default),
-        "range": ", ".join(_bounds(field)),
+        "range": ", ".join(_bounds(field.metadata)),
         "meaning": " ".join((field.description or "").split()),
     }
 
@@ -187,7 +187,8 @@ def _as_in_yaml(default: object) -> str:
 def _type_name(annotation: object) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type_name(inner[0])
+        bounds = ", ".join(_bounds(part for extra in inner[1:] for part in getattr(extra, "metadata", [extra])))
+        return f"{_type_name(inner[0])} ({bounds})" if bounds else _type_name(inner[0])
     if origin is Literal:
         return " | ".join(str(choice) for choice in inner)
     if origin in (Union, UnionType):
@@ -204,8 +205,8 @@ _PLAIN_NAMES: dict[object, str] = {Path: "path", NoneType: "null"}
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def _bounds(field: FieldInfo) -> Iterator[str]:
-    for constraint in field.metadata:
+def _bounds(constraints: Iterable[object]) -> Iterator[str]:
+    for constraint in constraints:
         for attribute, sign in _SIGNS.items():
             if hasattr(constraint, attribute):
                 yield f"{sign} {getattr(constraint, attribute)}"

@@ -28,7 +28,7 @@ class _Thing(Component):
     in metres."""
 
     mode: Literal["fast", "slow"] = "fast"
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=2)] | None = None
     paper: PathLike | None = None
     weights: Literal["hub"] | Path | None = None
     shares: Annotated[tuple[Share, ...], Field(strict=False)] = (0.5,)
@@ -43,10 +43,10 @@ def test_fields_are_described_in_words() -> None:
     assert described == {
         "size": ("int", "required", "> 0, <= 9"),
         "mode": ("fast | slow", "fast", ""),
-        "limit": ("int | null", "null", ""),
+        "limit": ("int (>= 2) | null", "null", ""),
         "paper": ("path | null", "null", ""),
         "weights": ("hub | path | null", "null", ""),
-        "shares": ("list of float", "[0.5]", ""),
+        "shares": ("list of float (>= 0, < 1)", "[0.5]", ""),
         "place": ("list of 2 int | null", "null", ""),
         "inner": ("_Inner", "", ""),
         "word": ("str", "yes", ""),
@@ -62,4 +62,4 @@ def test_the_meaning_is_the_docstring_on_one_line() -> None:
 def test_every_field_of_a_component_says_what_it_means_in_plain_words(cls: type[Component]) -> None:
     for field in describe_fields(cls):
         assert field["meaning"].endswith((".", ".)")), field
-        assert not any(jargon in field["type"] for jargon in ("[", "<", "typing", "Annotated", "None")), field
+        assert not any(jargon in field["type"] for jargon in ("[", "<class", "typing", "Annotated", "None")), field

@@ -1,7 +1,6 @@
 """What every component must keep, of whatever kind, and how a breach is said."""
 
 import pickle
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,21 +73,22 @@ def repeated(what: str, call: Callable[[], T]) -> Repeated[T]:
 @contextmanager
 def _other_random_numbers(drawn: int) -> Iterator[None]:
     """Let some of everybody's be drawn before a block: who gives them the seed of an earlier call is seen, too."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()
+    of_numpy = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.rand(drawn)
         np.random.random(drawn)
-        random.getrandbits(32 * drawn)
         try:
             yield
         finally:
             np.random.set_state(of_numpy)
-            random.setstate(of_python)
 
 
 @contextmanager
 def _surroundings_left_alone(what: str) -> Iterator[None]:
-    """Require that random numbers and settings which all code of a process shares are the same after the block."""
+    """Require that random numbers and settings which all code of a process shares are the same after the block.
+
+    Python's own random numbers are not among them: libraries that check types as a program runs draw from these.
+    """
     before = _surroundings()
     yield
     for name, value in _surroundings().items():
@@ -103,7 +103,6 @@ def _surroundings() -> dict[str, object]:
     return {
         "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
         "numpy's global random numbers": pickle.dumps(np.random.get_state()),
-        "Python's global random numbers": random.getstate(),
         "torch's default dtype": torch.get_default_dtype(),
         "torch's choice of deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "whether torch records gradients": torch.is_grad_enabled(),

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
@@ -13,7 +13,7 @@ from falsewitness.core import Component, DataInfo, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.maps import upsampled
 from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
-from falsewitness.explainers._budget import inputs_at_once
+from falsewitness.explainers._budget import bytes_of_activations, inputs_at_once
 from falsewitness.models import Classifier, statistics_kept
 
 Access = Literal["answers", "activations", "gradients", "layers"]
@@ -221,6 +221,8 @@ class BoundExplainer:
     background: Background | None = None
     memory_mb: float | None = None
     draw: int = 0
+    _known: dict[tuple[tuple[int, ...], torch.dtype], int] = field(default_factory=dict, repr=False, compare=False)
+    """What activations of one image take, by its size and type."""
 
     def with_draw(self, draw: int) -> "BoundExplainer":
         """Return the same with another draw of random numbers."""
@@ -314,8 +316,16 @@ class BoundExplainer:
         _check_model_s_own(self.model.info, images, classes)
         if len(images) and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
-        at_once = inputs_at_once(self.model, images, self.memory_mb)
-        return Subject(self.model, self._placed_background(images), at_once, self.draw)
+        return Subject(self.model, self._placed_background(images), self._at_once(images), self.draw)
+
+    def _at_once(self, images: Images) -> int:
+        """Return how many images may go through the model; it is asked once what one of their size takes."""
+        if not len(images):
+            return 1
+        kind = (tuple(images.shape[1:]), images.dtype)
+        if kind not in self._known:
+            self._known[kind] = bytes_of_activations(self.model, images[:1])
+        return inputs_at_once(self._known[kind], images.device, self.memory_mb)
 
     def _placed_background(self, images: Images) -> Background | None:
         return None if self.background is None else self.background.to(images)

@@ -6,31 +6,28 @@ from torch import Tensor, nn
 from falsewitness.core.shapes import Images
 from falsewitness.models import Classifier, as_audited
 
-_USUAL_MB = {"cpu": 100.0}
+_USUAL_MB = {"cpu": 400.0}
 _USUAL_ELSEWHERE_MB = 2000.0
-"""What activations may take where nothing is said. On a CPU many small passes are faster than few large ones, whose
-activations do not stay in the cache."""
+"""What activations may take where nothing is said. Smaller passes are slower on a CPU, larger ones no faster."""
 
 _FOR_GRADIENTS = 2
 """A backward pass holds about as much again as what the forward pass kept."""
 
 
-def inputs_at_once(model: Classifier, images: Images, memory_mb: float | None) -> int:
+def inputs_at_once(bytes_of_one: int, device: torch.device, memory_mb: float | None) -> int:
     """Return how many images may go through a model forward and backward, one at least.
 
     Args:
-        model: The classifier.
-        images: What is to be explained, for its size and type.
+        bytes_of_one: What all layers' outputs take for one image.
+        device: Where.
         memory_mb: What activations may take; what is usual on the device where None.
     """
-    if len(images) == 0:
-        return 1
     if memory_mb is None:
-        memory_mb = _USUAL_MB.get(images.device.type, _USUAL_ELSEWHERE_MB)
-    return max(1, int(memory_mb * 1e6 / (_FOR_GRADIENTS * _bytes_of_activations(model, images[:1]))))
+        memory_mb = _USUAL_MB.get(device.type, _USUAL_ELSEWHERE_MB)
+    return max(1, int(memory_mb * 1e6 / (_FOR_GRADIENTS * bytes_of_one)))
 
 
-def _bytes_of_activations(model: Classifier, image: Images) -> int:
+def bytes_of_activations(model: Classifier, image: Images) -> int:
     """Return what all layers' outputs for one image take."""
     counted = image.numel() * image.element_size()
 

@@ -93,5 +93,6 @@ class _GuidedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Tensor:  # noqa: ANN401
         (x,) = ctx.saved_tensors
-        positive: Tensor = upstream.relu() * (x > 0)
+        # One pass over the numbers, where a product with the ReLU's own slope would take three.
+        positive: Tensor = torch.ops.aten.threshold_backward(upstream, x, 0).relu()
         return positive

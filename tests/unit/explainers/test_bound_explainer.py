@@ -8,7 +8,7 @@ from falsewitness.core import DataInfo, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images
 from falsewitness.explainers import Explainer, Subject
-from falsewitness.explainers._budget import inputs_at_once
+from falsewitness.explainers._budget import bytes_of_activations, inputs_at_once
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import Classifier
@@ -160,7 +160,7 @@ def test_no_more_images_go_through_the_model_than_memory_allows() -> None:
     sizes = sizes_of_passes(classifier)
     whole = GradCam().bind(classifier, memory_mb=1000.0)(images(7))
     assert sizes == [7]
-    in_a_megabyte = inputs_at_once(classifier, images(), 1.0)
+    in_a_megabyte = inputs_at_once(bytes_of_activations(classifier, images()[:1]), torch.device("cpu"), 1.0)
     parts = GradCam().bind(classifier, memory_mb=3.5 / in_a_megabyte)(images(7))
     assert sizes[1:] == [3, 3], "and the last one alone"
     assert torch.allclose(whole.maps, parts.maps, atol=1e-6)

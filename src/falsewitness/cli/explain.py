@@ -42,7 +42,7 @@ def explain(
         falsewitness explain photo.png --model runs/digits-badnets-1a2b3c4d --stamp
         falsewitness explain *.jpg --model model.safetensors --explainer gradient
         falsewitness explain a.jpg --model m.safetensors --explainer '{kind: lime}'
-        falsewitness explain 7.png --model runs/x-1a2b3c4d --explainer lrp --class all
+        falsewitness explain 7.png --model runs/x-1a2b3c4d --class all
     """
     from falsewitness.cli._console import say
     from falsewitness.cli._explainers import chosen_explainer

@@ -31,12 +31,13 @@ class Network(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(1, 4, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
         self.second = nn.Conv2d(4, 6, 3, padding=1)
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(6, CLASSES)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        features: Tensor = self.second(self.norm(self.first(images)).relu()).relu()
+        features: Tensor = self.relu(self.second(self.relu(self.norm(self.first(images)))))
         return features
 
     def forward_head(self, features: Tensor) -> Tensor:

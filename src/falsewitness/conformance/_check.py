@@ -1,7 +1,5 @@
 """The way in: which contract a component has to keep."""
 
-import traceback
-
 from falsewitness.attacks import Attack
 from falsewitness.conformance._attacks import check_attack
 from falsewitness.conformance._contract import ConformanceError, check_configuration
@@ -10,6 +8,7 @@ from falsewitness.conformance._metrics import check_metric
 from falsewitness.conformance._models import check_architecture
 from falsewitness.conformance._triggers import check_trigger
 from falsewitness.core import Component, FalsewitnessError
+from falsewitness.core.errors import told_with_its_place
 from falsewitness.explainers import Explainer
 from falsewitness.metrics import Metric
 from falsewitness.models import Architecture
@@ -44,9 +43,7 @@ def check_component(component: Component) -> None:
     # The rooms' own final methods refuse misshapen answers with these; here they are a breach like any other.
     except (FalsewitnessError, ValueError) as error:
         raise ConformanceError(f"{type(component).__name__} '{component.kind}': {error}") from error
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
+    except Exception as error:  # a plug-in may raise anything
         raise ConformanceError(
-            f"{type(component).__name__} '{component.kind}' raised {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})"
+            f"{type(component).__name__} '{component.kind}' raised {told_with_its_place(error)}"
         ) from error

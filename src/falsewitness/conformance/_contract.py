@@ -1,6 +1,5 @@
 """What every component must keep, of whatever kind, and how a breach is said."""
 
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,9 +99,10 @@ def _surroundings_left_alone(what: str) -> Iterator[None]:
 
 
 def _surroundings() -> dict[str, object]:
+    _, keys, *place = np.random.get_state(legacy=True)
     return {
         "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
-        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
+        "numpy's global random numbers": (np.asarray(keys).tobytes(), *place),
         "torch's default dtype": torch.get_default_dtype(),
         "torch's choice of deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "whether torch records gradients": torch.is_grad_enabled(),

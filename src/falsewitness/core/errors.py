@@ -1,5 +1,6 @@
 """What can go wrong, by who can mend it: the input (exit code 2) or the run (exit code 1)."""
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,3 +72,10 @@ class SpecError(InputError):
             *(f"  {fault}" for fault in self.faults[:MOST_FAULTS_SHOWN]),
             *([f"  ... and {left} more"] if left > 0 else []),
         )
+
+
+def told_with_its_place(error: Exception) -> str:
+    """Return, in a line, what somebody else's code raised and where: ``KeyError: 'a' (my_cam.py, line 7)``."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    reason = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"

@@ -1,10 +1,10 @@
 """Faults of code from elsewhere."""
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from falsewitness.core import FalsewitnessError, RunFailedError
+from falsewitness.core.errors import told_with_its_place
 
 
 @contextmanager
@@ -22,8 +22,4 @@ def told_in_one_line(who: str) -> Iterator[None]:
     except FalsewitnessError:
         raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = str(error).partition("\n")[0]
-        raise RunFailedError(
-            f"{who} failed with {type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"
-        ) from error
+        raise RunFailedError(f"{who} failed with {told_with_its_place(error)}") from error

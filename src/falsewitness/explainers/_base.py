@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from falsewitness.core import Component, DataInfo, InputError
+from falsewitness.core import Component, InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.maps import upsampled
 from falsewitness.core.shapes import Background, Classes, Images, Logits, Rows
 from falsewitness.explainers._budget import bytes_of_activations, inputs_at_once
+from falsewitness.explainers._checks import described, expect_finite_maps, expect_known_to_model, expect_shapes
 from falsewitness.models import Classifier, statistics_kept
 
 Access = Literal["answers", "activations", "gradients", "layers"]
@@ -221,7 +222,9 @@ class BoundExplainer:
     background: Background | None = None
     memory_mb: float | None = None
     draw: int = 0
-    _known: dict[tuple[tuple[int, ...], torch.dtype], int] = field(default_factory=dict, repr=False, compare=False)
+    _bytes_of_one: dict[tuple[tuple[int, ...], torch.dtype], int] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     """What activations of one image take, by its size and type."""
 
     def with_draw(self, draw: int) -> "BoundExplainer":
@@ -307,13 +310,13 @@ class BoundExplainer:
         """Check what is given in training and return what is explained."""
         if not self.explainer.surrogate:
             raise InputError(f"explainer '{self.explainer.kind}' cannot be a surrogate: its maps carry no gradients")
-        _check_shapes(images, classes)
+        expect_shapes(images, classes)
         return Subject(self.model, self._placed_background(images), max(1, len(images)), self.draw)
 
     def _ready(self, images: Images, classes: Classes | None) -> Subject:
         """Check what is given and return what is explained."""
-        _check_shapes(images, classes)
-        _check_model_s_own(self.model.info, images, classes)
+        expect_shapes(images, classes)
+        expect_known_to_model(self.model.info, images, classes)
         if len(images) and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
         return Subject(self.model, self._placed_background(images), self._at_once(images), self.draw)
@@ -323,9 +326,9 @@ class BoundExplainer:
         if not len(images):
             return 1
         kind = (tuple(images.shape[1:]), images.dtype)
-        if kind not in self._known:
-            self._known[kind] = bytes_of_activations(self.model, images[:1])
-        return inputs_at_once(self._known[kind], images.device, self.memory_mb)
+        if kind not in self._bytes_of_one:
+            self._bytes_of_one[kind] = bytes_of_activations(self.model, images[:1])
+        return inputs_at_once(self._bytes_of_one[kind], images.device, self.memory_mb)
 
     def _placed_background(self, images: Images) -> Background | None:
         return None if self.background is None else self.background.to(images)
@@ -339,46 +342,12 @@ class BoundExplainer:
             rows = slice(start, start + subject.inputs_at_once)
             with torch.enable_grad():
                 found = explain(rows)
-            if not (isinstance(found, Explanation | Columns) and all(isinstance(part, Tensor) for part in found)):
+            if not isinstance(found, Explanation | Columns):
                 raise ValueError(
-                    f"expected an Explanation or Columns of tensors from explainer '{self.explainer.kind}', "
-                    f"got {_described(found)}"
+                    f"expected an Explanation or Columns from explainer '{self.explainer.kind}', got {described(found)}"
                 )
+            expect_finite_maps(found, len(images[rows]), shape, self.explainer.kind)
             logits, maps = found
-            count = len(images[rows])
-            if maps.ndim != 2 + shape.count(",") or len(maps) != count:
-                raise ValueError(f"expected maps [{count}, {shape}], got {tuple(maps.shape)}")
-            if not maps.isfinite().all():
-                raise ValueError(
-                    f"expected finite maps, got a value that is not from explainer '{self.explainer.kind}'"
-                )
             parts.append((logits.detach(), maps.detach()))
         all_logits, all_maps = zip(*parts, strict=True)
         return torch.cat(all_logits), torch.cat(all_maps)
-
-
-def _check_shapes(images: Images, classes: Classes | None) -> None:
-    if images.ndim != 4:
-        raise ValueError(f"expected images [batch, channels, height, width], got shape {tuple(images.shape)}")
-    if classes is not None and classes.shape != images.shape[:1]:
-        raise ValueError(f"expected one class an image ({len(images)}), got shape {tuple(classes.shape)}")
-    if classes is not None and (classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool):
-        raise ValueError(f"expected classes as whole numbers, got {classes.dtype}")
-
-
-def _check_model_s_own(info: DataInfo | None, images: Images, classes: Classes | None) -> None:
-    """Check what only the model's data tells; not in training, where a GPU would wait for it."""
-    if info is not None and images.shape[1] != info.channels:
-        raise ValueError(f"expected images of {info.channels} channels, as the model's are, got {images.shape[1]}")
-    if classes is None or not len(classes):
-        return
-    low, high = int(classes.min()), int(classes.max())
-    if low < 0 or (info is not None and high >= info.num_classes):
-        most = "" if info is None else f" to {info.num_classes - 1}"
-        raise ValueError(f"expected classes from 0{most}, got {low if low < 0 else high}")
-
-
-def _described(found: object) -> str:
-    """Return what something is, and of a tuple what it holds."""
-    name = type(found).__name__
-    return f"{name} of {', '.join(type(part).__name__ for part in found)}" if isinstance(found, tuple) else name

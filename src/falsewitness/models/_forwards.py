@@ -1,7 +1,7 @@
 """Other ways to compute some layers, for a while."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,35 +14,24 @@ from falsewitness.core import InputError
 Forward = Callable[[Tensor], Tensor]
 """What a module computes."""
 
-RECTIFIERS: frozenset[object] = frozenset(
-    {
-        *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.leaky_relu_),
-        *(
-            F.hardtanh,
-            F.hardtanh_,
-            F.hardsigmoid,
-            F.threshold,
-            F.prelu,
-            F.rrelu,
-            torch.prelu,
-            torch.rrelu,
-            Tensor.prelu,
-        ),
-    }
+_Functions = tuple[object, ...]
+
+RECTIFIERS: _Functions = (
+    *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.leaky_relu_),
+    *(F.hardtanh, F.hardtanh_, F.hardsigmoid, F.threshold, F.prelu, F.rrelu, torch.prelu, torch.rrelu, Tensor.prelu),
 )
 """Piecewise linear activations that are called as functions."""
 
-ACTIVATIONS: frozenset[object] = RECTIFIERS | {
+ACTIVATIONS: _Functions = (
+    *RECTIFIERS,
     *(F.silu, F.gelu, F.mish, F.elu, F.selu, F.celu, F.softplus, F.hardswish, F.logsigmoid, F.softsign, F.tanhshrink),
     *(torch.sigmoid, torch.tanh, F.sigmoid, F.tanh, Tensor.sigmoid, Tensor.tanh, Tensor.sigmoid_, Tensor.tanh_),
-}
+)
 """The same, and smooth ones."""
 
-_CLAMPS = frozenset(
-    {
-        *(torch.clamp, torch.clamp_, torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_),
-        *(Tensor.clamp, Tensor.clamp_, Tensor.clamp_min, Tensor.clamp_min_, Tensor.clip, Tensor.clip_),
-    }
+_CLAMPS: _Functions = (
+    *(torch.clamp, torch.clamp_, torch.clamp_min, torch.clamp_min_, torch.clip, torch.clip_),
+    *(Tensor.clamp, Tensor.clamp_, Tensor.clamp_min, Tensor.clamp_min_, Tensor.clip, Tensor.clip_),
 )
 
 
@@ -79,9 +68,8 @@ def activations_replaced(
         InputError: When the network calls one of the functions.
     """
     watch = _Watch(others, advice)
-    with ExitStack() as stack:
-        stack.enter_context(forwards_replaced({module: watch.trusting(own) for module, own in replacements.items()}))
-        stack.enter_context(watch)
+    trusted = {module: watch.trusting(own) for module, own in replacements.items()}
+    with forwards_replaced(trusted), watch:
         yield
 
 
@@ -90,7 +78,7 @@ class _Watch(TorchFunctionMode):
 
     def __init__(self, refused: Collection[object], advice: str) -> None:
         super().__init__()
-        self._refused, self._advice, self._trusts = refused, advice, False
+        self._refused, self._advice, self._trusts = frozenset(refused), advice, False
 
     def trusting(self, forward: Forward) -> Forward:
         """Return a function that may call what is refused."""

@@ -99,20 +99,21 @@ class InputGradients(SeparateMaps):
     ) -> tuple[Logits, list[Images]]:
         """Return the logits, and the weighted sum of gradients for each choice of classes, from the same passes."""
         logits = None
-        if not self.only_at_the_image:
-            with torch.no_grad():
-                logits = subject.model(images)
         totals: list[Images] = []
-        for points in self._points(subject, images.detach(), training=False):
-            pixels = points.images.detach().flatten(0, 1).requires_grad_()
-            found = subject.model(pixels)
-            logits = found if logits is None else logits
-            choices = choose(logits)
-            totals = totals or [torch.zeros_like(images, dtype=at_least_single(images).dtype) for _ in choices]
-            for place, classes in enumerate(choices):
-                score = scores_of(found, classes.repeat(len(points.images))).sum()
-                (gradient,) = torch.autograd.grad(score, pixels, retain_graph=place < len(choices) - 1)
-                totals[place] = totals[place] + _weighted(points, gradient)
+        with folded(subject.model):
+            if not self.only_at_the_image:
+                with torch.no_grad():
+                    logits = subject.model(images)
+            for points in self._points(subject, images.detach(), training=False):
+                pixels = points.images.detach().flatten(0, 1).requires_grad_()
+                found = subject.model(pixels)
+                logits = found if logits is None else logits
+                choices = choose(logits)
+                totals = totals or [torch.zeros_like(images, dtype=at_least_single(images).dtype) for _ in choices]
+                for place, classes in enumerate(choices):
+                    score = scores_of(found, classes.repeat(len(points.images))).sum()
+                    (gradient,) = torch.autograd.grad(score, pixels, retain_graph=place < len(choices) - 1)
+                    totals[place] = totals[place] + _weighted(points, gradient)
         assert logits is not None  # noqa: S101 - there is at least one point
         return logits, totals
 

@@ -14,6 +14,7 @@ from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Logits, Rows
 from falsewitness.explainers._base import Access, Columns, Explainer, Subject
 from falsewitness.explainers._scores import chosen_classes
+from falsewitness.models import folded
 
 Scores = Float[Tensor, "batch wanted"]
 """Each image's logits of its classes of interest."""
@@ -90,14 +91,14 @@ class AnswersOnly(Explainer):
     def _explain(
         self, subject: Subject, images: Images, classes: Classes | None, *, differentiable: bool
     ) -> Explanation:
-        with torch.no_grad():
+        with torch.no_grad(), folded(subject.model):
             logits = subject.model(images)
             wanted = chosen_classes(logits, classes)[:, None]
             return Explanation(logits, self._maps_of(subject, images, logits, wanted)[:, 0])
 
     @final
     def _explain_columns(self, subject: Subject, images: Images) -> Columns:
-        with torch.no_grad():
+        with torch.no_grad(), folded(subject.model):
             logits = subject.model(images)
             wanted = torch.arange(logits.shape[1], device=logits.device).expand(len(images), -1)
             return Columns(logits, self._maps_of(subject, images, logits, wanted))

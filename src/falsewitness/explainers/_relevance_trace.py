@@ -234,7 +234,9 @@ class _Reader:
             return _said(str(node.target), type(self._module(node)))
         operation = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
         inside = [_said(path, cls) for path, cls in node.meta.get("nn_module_stack", {}).values()]
-        return f"the operation '{operation}' in {inside[-1] if inside else 'the head'}"
+        place = inside[-1] if inside else "the head"
+        # A layer that asks for a tensor's shape is not one of those known, whatever it computes with it.
+        return place if node.target is getattr else f"the operation '{operation}' in {place}"
 
 
 def _said(path: str, cls: type[nn.Module]) -> str:

@@ -54,7 +54,8 @@ class GuidedBackprop(SeparateMaps):
 
     def _audited(self, subject: Subject, images: Images, classes: Classes | None) -> Explanation:
         pixels = images.detach().requires_grad_()
-        logits = _logits(subject.model, pixels)
+        with folded(subject.model):
+            logits = _logits(subject.model, pixels)
         (found,) = torch.autograd.grad(scores_of(logits, chosen_classes(logits, classes)).sum(), pixels)
         return Explanation(logits, at_least_single(found).abs().sum(1))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from falsewitness.models._forwards import forwards_replaced
+from falsewitness.models._forwards import Forward, forwards_replaced
 
 if TYPE_CHECKING:
     from falsewitness.models._classifier import Classifier
@@ -31,10 +31,10 @@ class Pair:
         is_fixed = not self.norm.training and self.norm.running_var is not None
         return is_fixed and "forward" not in vars(self.convolution) and "forward" not in vars(self.norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what both compute one after the other, by one convolution, with gradients to the weights of both."""
+    def as_one(self) -> Forward:
+        """Return the one convolution that computes what both do now, with gradients to the weights of both."""
         weight, bias = folded_weights(self.convolution, self.norm)
-        return cast(Tensor, self.convolution._conv_forward(x, weight, bias))
+        return lambda x: cast(Tensor, self.convolution._conv_forward(x, weight, bias))
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,19 @@ def folded(model: Classifier) -> Iterator[None]:
     what hooks see of the layers in between does not. A pair is folded where nothing else sees the convolution's output,
     as tracing the model shows once; a model that cannot be traced, such as a wrapped one, is left as it is.
 
+    Weights are folded when the block begins, once for all passes in it. So they must not change inside it, and a loss
+    on them may be differentiated once, unless the graph is retained.
+
     Args:
         model: Changed inside the block only.
     """
     parts = tuple(model.modules())
     if model.folding is None or model.folding.parts != parts:
         model.folding = Folding(parts, _pairs(model))
-    replacements: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    replacements: dict[nn.Module, Forward] = {}
     for pair in model.folding.pairs:
         if pair.can_be_folded:
-            replacements |= {pair.convolution: pair.forward, pair.norm: _same}
+            replacements |= {pair.convolution: pair.as_one(), pair.norm: _same}
     with forwards_replaced(replacements):
         yield
 

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from falsewitness.core import Catalogue
-from falsewitness.explainers._base import BoundExplainer, Columns, Explainer, Subject
+from falsewitness.explainers._base import BoundExplainer, Explainer
+from falsewitness.explainers._subject import Columns, Subject
 
 EXPLAINERS = Catalogue("explainers", Explainer, __name__)
 AnyExplainer = Annotated[Explainer, EXPLAINERS]

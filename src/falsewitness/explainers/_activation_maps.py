@@ -12,8 +12,9 @@ from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Features, Images, Logits, Maps, Rows
-from falsewitness.explainers._base import Columns, Explainer, Subject
+from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes, scores_of
+from falsewitness.explainers._subject import Columns, Subject
 from falsewitness.models import Classifier, LinearHead
 
 Activations = Float[Tensor, "... feature_channels feature_height feature_width"]

@@ -14,9 +14,9 @@ from torch import Tensor
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Images, Logits, Maps, PerRow
-from falsewitness.explainers._base import Columns, Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.explainers._separate_maps import SeparateMaps
+from falsewitness.explainers._subject import Columns, Subject
 from falsewitness.models import Classifier, as_audited, folded, smoothed
 
 

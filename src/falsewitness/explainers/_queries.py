@@ -12,8 +12,9 @@ from torch import Tensor
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Logits, Rows
-from falsewitness.explainers._base import Access, Columns, Explainer, Subject
+from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes
+from falsewitness.explainers._subject import Access, Columns, Subject
 from falsewitness.models import folded
 
 Scores = Float[Tensor, "batch wanted"]

@@ -7,11 +7,11 @@ import torch
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Maps
-from falsewitness.explainers._base import Access, Columns, Subject
 from falsewitness.explainers._relevance import Rules, Run, check_rules, run
 from falsewitness.explainers._relevance_trace import traced
 from falsewitness.explainers._scores import chosen_classes
 from falsewitness.explainers._separate_maps import SeparateMaps
+from falsewitness.explainers._subject import Access, Columns, Subject
 from falsewitness.models import Classifier
 
 

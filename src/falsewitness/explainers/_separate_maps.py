@@ -7,8 +7,9 @@ import torch
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Maps, Rows
-from falsewitness.explainers._base import Columns, Explainer, Subject
+from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes
+from falsewitness.explainers._subject import Columns, Subject
 
 
 class SeparateMaps(Explainer):

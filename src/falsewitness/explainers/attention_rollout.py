@@ -11,7 +11,8 @@ from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Images, Rows
-from falsewitness.explainers._base import Access, Columns, Explainer, Subject, for_every_class
+from falsewitness.explainers._base import Explainer
+from falsewitness.explainers._subject import Access, Columns, Subject, for_every_class
 from falsewitness.models import Classifier, transformer_in
 
 Heads = Literal["mean", "max", "min"]

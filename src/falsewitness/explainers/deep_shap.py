@@ -7,10 +7,11 @@ from pydantic import Field
 
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Maps
-from falsewitness.explainers._base import Access, Columns, Explainer, Subject
+from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._relevance_trace import traced
 from falsewitness.explainers._rescale import rescaled_logits
 from falsewitness.explainers._scores import chosen_classes, scores_of
+from falsewitness.explainers._subject import Access, Columns, Subject
 from falsewitness.models import Classifier
 
 

@@ -10,7 +10,7 @@ from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single
 from falsewitness.core.shapes import Classes, Features, Images, Maps, Rows
 from falsewitness.explainers._activation_maps import ActivationMaps
-from falsewitness.explainers._base import Access, Columns, Subject, for_every_class
+from falsewitness.explainers._subject import Access, Columns, Subject, for_every_class
 
 Table = Float[Tensor, "batch rows columns"]
 Axis = Float[Tensor, "batch columns"]

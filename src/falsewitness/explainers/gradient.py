@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import torch
 
 from falsewitness.core.shapes import Images
-from falsewitness.explainers._base import Subject
 from falsewitness.explainers._input_gradients import InputGradients, Points
+from falsewitness.explainers._subject import Subject
 
 
 class Gradient(InputGradients):

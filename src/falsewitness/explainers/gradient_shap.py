@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 
 from falsewitness.core.shapes import Images
-from falsewitness.explainers._base import Subject
 from falsewitness.explainers._draws import Seed, generator
 from falsewitness.explainers._input_gradients import InputGradients, Points
+from falsewitness.explainers._subject import Subject
 
 
 class GradientShap(InputGradients):

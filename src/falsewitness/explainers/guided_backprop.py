@@ -11,9 +11,9 @@ from falsewitness.core import InputError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.precision import at_least_single, precise_second_order
 from falsewitness.core.shapes import Classes, Images, Logits, Maps
-from falsewitness.explainers._base import Subject
 from falsewitness.explainers._scores import chosen_classes, scores_of
 from falsewitness.explainers._separate_maps import SeparateMaps
+from falsewitness.explainers._subject import Subject
 from falsewitness.models import ACTIVATIONS, Classifier, Forward, activations_replaced, as_audited, folded
 
 

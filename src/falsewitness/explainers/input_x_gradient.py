@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from falsewitness.core.shapes import Images
-from falsewitness.explainers._base import Subject
 from falsewitness.explainers._input_gradients import InputGradients, Points
+from falsewitness.explainers._subject import Subject
 
 
 class InputXGradient(InputGradients):

@@ -16,9 +16,10 @@ from pydantic import Field
 from falsewitness.core import InputError, seed_for
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Background, Classes, Images
-from falsewitness.explainers._base import Columns, Explainer, Subject
+from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._draws import Seed
 from falsewitness.explainers._scores import chosen_classes
+from falsewitness.explainers._subject import Columns, Subject
 from falsewitness.models import Classifier
 
 Values = Float[np.ndarray, "batch channels height width classes"]

@@ -27,9 +27,12 @@ class Pair:
 
     @property
     def can_be_folded(self) -> bool:
-        """Whether the norm scales by fixed statistics now, and both compute as their classes say."""
+        """Whether the norm scales by fixed statistics now, and both compute as their classes say, by own weights."""
         is_fixed = not self.norm.training and self.norm.running_var is not None
-        return is_fixed and "forward" not in vars(self.convolution) and "forward" not in vars(self.norm)
+        # Weight norm and pruning lay made-up weights over a layer's own, and make them anew when it is called.
+        return is_fixed and not any(
+            {"forward", "weight", "bias"} & vars(part).keys() for part in (self.convolution, self.norm)
+        )
 
     def as_one(self) -> Forward:
         """Return the one convolution that computes what both do now, with gradients to the weights of both."""

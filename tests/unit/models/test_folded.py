@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from falsewitness.core import DataInfo
 from falsewitness.models import Architecture, Classifier, as_audited, folded
@@ -209,6 +211,18 @@ def test_a_layer_that_somebody_else_made_compute_otherwise_is_left_alone() -> No
     with folded(model):
         assert torch.equal(model(images()), expected)
     assert norm.forward is negated
+
+
+def test_a_layer_whose_weights_are_made_when_it_is_called_is_left_alone() -> None:
+    model = made("bias")
+    convolution = model.get_submodule("network.layers.0")
+    prune.random_unstructured(convolution, "weight", amount=0.5)
+    with torch.no_grad():
+        cast(Tensor, convolution.weight_orig).mul_(2)
+    with folded(model):
+        assert replaced(model) == []
+        found = model(images())
+    assert torch.equal(found, model(images()))
 
 
 def test_a_wrapped_module_is_left_as_it_is() -> None:

@@ -15,7 +15,7 @@ from falsewitness.core.shapes import Background, Classes, Images, Rows
 from falsewitness.explainers._budget import bytes_of_activations, inputs_at_once
 from falsewitness.explainers._checks import described, expect_finite_maps, expect_known_to_model, expect_shapes
 from falsewitness.explainers._subject import Access, Columns, Subject
-from falsewitness.models import Classifier, statistics_kept
+from falsewitness.models import Classifier, as_audited, statistics_kept
 
 
 class Explainer(Component):
@@ -181,7 +181,7 @@ class BoundExplainer:
         return replace(self, draw=draw)
 
     def __call__(self, images: Images, classes: Classes | None = None) -> Explanation:
-        """Explain each image's score for its class, without gradients to the weights.
+        """Explain each image's score for its class in evaluation mode, without gradients to the weights.
 
         Args:
             images: Raw pixels in [0, 1].
@@ -201,7 +201,7 @@ class BoundExplainer:
         return Explanation(logits, maps)
 
     def columns(self, images: Images) -> Columns:
-        """Explain each image's score for every class, without gradients to the weights.
+        """Explain each image's score for every class in evaluation mode, without gradients to the weights.
 
         Args:
             images: Raw pixels in [0, 1].
@@ -289,7 +289,7 @@ class BoundExplainer:
         parts = []
         for start in range(0, max(1, len(images)), subject.inputs_at_once):
             rows = slice(start, start + subject.inputs_at_once)
-            with torch.enable_grad():
+            with torch.enable_grad(), as_audited(self.model):
                 found = explain(rows)
             if not isinstance(found, Explanation | Columns):
                 raise ValueError(

@@ -23,7 +23,7 @@ from falsewitness.explainers._relevance_layers import (
 )
 from falsewitness.models import Classifier, as_audited
 
-_KNOWN = "convolutions, linear layers, batch norm, ReLU, pooling, flattening, padding and sums of two branches"
+_KNOWN = "convolutions, linear layers, nn.BatchNorm2d, ReLU, pooling, flattening, padding and sums of two branches"
 INSTEAD = "choose an explainer that needs no rules for layers, such as gradcam"
 
 _POOLED_BY_MEAN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)

@@ -96,7 +96,7 @@ class ShapLibrary(Explainer):
             explainer = shap.GradientExplainer(model, background, batch_size=at_once)
             return np.asarray(explainer.shap_values(image, nsamples=self.samples or 200))
         if self.method == "deep":
-            with _told_of_changes_in_place():
+            with _told_of_what_it_cannot_explain():
                 return np.asarray(shap.DeepExplainer(model, background).shap_values(image, check_additivity=False))
         shape = tuple(image.shape[1:])
 
@@ -115,20 +115,29 @@ class ShapLibrary(Explainer):
 
 
 @contextmanager
-def _told_of_changes_in_place() -> Iterator[None]:
-    """Say what a network must not do, where torch says what the library's hooks cannot bear.
+def _told_of_what_it_cannot_explain() -> Iterator[None]:
+    """Say what a network must not do, where torch or a warning says what the library's hooks cannot bear.
 
     Raises:
-        InputError: If the network changes what a hooked layer gave.
+        InputError: If the network changes what a hooked layer gave, or has a layer for which there is no rule.
     """
+    instead = "choose the method gradient or kernel"
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "unrecognized nn.Module")
+            yield
+    except UserWarning as warning:
+        if "unrecognized" not in str(warning):
+            raise
+        raise InputError(
+            f"explainer 'shap_library': the library's DeepExplainer has no rule for a layer ({warning}); {instead}"
+        ) from None
     except RuntimeError as error:
         if "BackwardHookFunction" not in str(error):
             raise
         raise InputError(
             "explainer 'shap_library': the library's DeepExplainer cannot explain a network that changes the output of "
-            "a layer in place, as `x += shortcut` does; choose the method gradient, or the explainer deep_shap"
+            f"a layer in place, as `x += shortcut` does; {instead}, or the explainer deep_shap"
         ) from None
 
 

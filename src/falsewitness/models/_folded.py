@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from falsewitness.models._forwards import Forward, forwards_replaced
+from falsewitness.models._forwards import ONE_THREAD_AT_A_TIME, Forward, forwards_replaced
 
 if TYPE_CHECKING:
     from falsewitness.models._classifier import Classifier
@@ -27,12 +27,13 @@ class Pair:
 
     @property
     def can_be_folded(self) -> bool:
-        """Whether the norm scales by fixed statistics now, and both compute as their classes say, by own weights."""
-        is_fixed = not self.norm.training and self.norm.running_var is not None
+        """Whether the norm scales by fixed statistics now, and nobody's code stands in the way of either layer."""
+        convolution, norm = self.convolution, self.norm
+        is_fixed = not norm.training and norm.running_mean is not None
+        is_of_one_type = is_fixed and convolution.weight.dtype == cast(Tensor, norm.running_mean).dtype
         # Weight norm and pruning lay made-up weights over a layer's own, and make them anew when it is called.
-        return is_fixed and not any(
-            {"forward", "weight", "bias"} & vars(part).keys() for part in (self.convolution, self.norm)
-        )
+        is_plain = not any({"forward", "weight", "bias"} & vars(part).keys() for part in (convolution, norm))
+        return is_of_one_type and is_plain and not convolution._forward_hooks and not norm._forward_pre_hooks
 
     def as_one(self) -> Forward:
         """Return the one convolution that computes what both do now, with gradients to the weights of both."""
@@ -45,7 +46,7 @@ class Folding:
     """What tracing found of a model.
 
     Attributes:
-        parts: The modules that the model consisted of; it holds for no others.
+        parts: The modules that the network consisted of; it holds for no others.
         pairs: Those of them that can be folded.
     """
 
@@ -78,30 +79,39 @@ def folded(model: Classifier) -> Iterator[None]:
     Such a batch norm scales and shifts every channel. Done to the convolution's weights instead of to its output, that
     costs next to nothing (Jacob et al. 2018, section 3.2). The logits and all gradients stay the same up to rounding;
     what hooks see of the layers in between does not. A pair is folded where nothing else sees the convolution's output,
-    as tracing the model shows once; a model that cannot be traced, such as a wrapped one, is left as it is.
+    as tracing the network shows once; one that cannot be traced is left as it is. So is a wrapped module: a stranger's
+    code may do anything while it is traced, and compute otherwise the next time.
 
     Weights are folded when the block begins, once for all passes in it. So they must not change inside it, and a loss
-    on them may be differentiated once, unless the graph is retained.
+    on them may be differentiated once, unless the graph is retained. While a network is traced, other threads must not
+    call any module.
 
     Args:
         model: Changed inside the block only.
     """
-    parts = tuple(model.modules())
+    with ONE_THREAD_AT_A_TIME:
+        replacements: dict[nn.Module, Forward] = {}
+        for pair in _pairs_of(model):
+            if pair.can_be_folded:
+                replacements |= {pair.convolution: pair.as_one(), pair.norm: _same}
+        with forwards_replaced(replacements):
+            yield
+
+
+def _pairs_of(model: Classifier) -> tuple[Pair, ...]:
+    if model.architecture is None:
+        return ()
+    parts = tuple(model.network.modules())
     if model.folding is None or model.folding.parts != parts:
-        model.folding = Folding(parts, _pairs(model))
-    replacements: dict[nn.Module, Forward] = {}
-    for pair in model.folding.pairs:
-        if pair.can_be_folded:
-            replacements |= {pair.convolution: pair.as_one(), pair.norm: _same}
-    with forwards_replaced(replacements):
-        yield
+        model.folding = Folding(parts, _found_in(model))
+    return model.folding.pairs
 
 
 def _same(x: Tensor) -> Tensor:
     return x
 
 
-def _pairs(model: nn.Module) -> tuple[Pair, ...]:
+def _found_in(model: nn.Module) -> tuple[Pair, ...]:
     try:
         graph = fx.Tracer().trace(model)
     except Exception:  # noqa: BLE001 - code that was not made for tracing fails in any way

@@ -1,5 +1,6 @@
 """Other ways to compute some layers, for a while."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,20 +36,28 @@ _CLAMPS: _Functions = (
 )
 
 
+ONE_THREAD_AT_A_TIME = threading.RLock()
+"""Held while modules compute otherwise: two threads that took turns would put each other's functions back."""
+
+
 @contextmanager
 def forwards_replaced(replacements: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Let each module compute by another function for the time of the block, also where the block ends in an error."""
-    before = {module: vars(module).get("forward") for module in replacements}
-    for module, forward in replacements.items():
-        module.forward = forward
-    try:
-        yield
-    finally:
-        for module, own in before.items():
-            if own is None:
-                del module.__dict__["forward"]
-            else:
-                module.forward = own
+    """Let each module compute by another function for the time of the block, also where the block ends in an error.
+
+    Another thread's blocks wait for the end of this one.
+    """
+    with ONE_THREAD_AT_A_TIME:
+        before = {module: vars(module).get("forward") for module in replacements}
+        try:
+            for module, forward in replacements.items():
+                module.forward = forward
+            yield
+        finally:
+            for module, own in before.items():
+                if own is None:
+                    vars(module).pop("forward", None)
+                else:
+                    module.forward = own
 
 
 @contextmanager

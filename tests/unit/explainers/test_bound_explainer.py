@@ -10,6 +10,7 @@ from falsewitness.core.shapes import Classes, Images
 from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers._budget import bytes_of_activations, inputs_at_once
 from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
@@ -56,6 +57,18 @@ def test_an_explanation_carries_no_gradients() -> None:
     answer = Given().bind(model())(images().requires_grad_())
     assert not answer.logits.requires_grad
     assert not answer.maps.requires_grad
+
+
+def test_a_model_that_is_left_in_training_mode_is_explained_as_an_auditor_would_and_stays_as_it_was() -> None:
+    audited, left = model(), model().train()
+    before = {name: value.clone() for name, value in left.state_dict().items()}
+    for kind in (GradCam(), Gradient()):
+        expected, found = kind.bind(audited)(images()), kind.bind(left)(images())
+        assert torch.equal(found.logits, expected.logits)
+        assert torch.equal(found.maps, expected.maps)
+        assert torch.equal(kind.bind(left).columns(images()).maps, kind.bind(audited).columns(images()).maps)
+    assert left.training
+    assert all(torch.equal(value, before[name]) for name, value in left.state_dict().items())
 
 
 @pytest.mark.parametrize("size", [(2, 8, 8), (8, 8), (1, 2, 3, 8, 8)])

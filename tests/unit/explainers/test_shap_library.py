@@ -63,6 +63,14 @@ def test_a_network_that_the_librarys_hooks_cannot_bear_is_refused() -> None:
         explain(pixels)
 
 
+def test_a_layer_for_which_the_librarys_deep_explainer_has_no_rule_is_refused() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
+    model = Classifier.wrap(network, feature_layer="0", mean=(0.0,), std=(1.0,)).eval()
+    explain = ShapLibrary(method="deep").bind(model, background=images(4, seed=1))
+    with pytest.raises(InputError, match=r"no rule for a layer .*LayerNorm.*; choose the method gradient or kernel"):
+        explain(images(2))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_depends_on_the_seed_alone(method: Literal["gradient", "deep", "kernel"]) -> None:
     model = ConvNet(width=4, strides=(1,)).bind(INFO, seed=0, std=(0.25,))

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from typing import cast
 
@@ -80,7 +81,7 @@ def without_bias(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
 
 
 def custom(make: Callable[[], nn.Module], channels: int) -> Callable[[], Classifier]:
-    return lambda: Classifier(Layers(make(), channels), mean=(0.5,), std=(0.25,), info=INFO)
+    return lambda: Classifier(Layers(make(), channels), mean=(0.5,), std=(0.25,), info=INFO, architecture=ConvNet())
 
 
 def ours(architecture: Architecture) -> Callable[[], Classifier]:
@@ -164,16 +165,24 @@ def test_after_the_block_nothing_is_left_and_the_model_computes_as_before(name: 
     assert torch.equal(model(images()), expected)
 
 
-def test_a_folded_convolution_gives_the_norm_s_output() -> None:
+@pytest.mark.parametrize("place", ["behind the convolution", "before the norm"])
+def test_what_a_hook_does_in_between_is_kept(place: str) -> None:
     model = made("bias")
-    seen: list[Tensor] = []
-    convolution, norm = (model.get_submodule(f"network.layers.{place}") for place in (0, 1))
-    norm.register_forward_hook(lambda *call: seen.append(call[2]))
-    model(images())
-    convolution.register_forward_hook(lambda *call: seen.append(call[2]))
+    convolution, norm = (model.get_submodule(f"network.layers.{number}") for number in (0, 1))
+    if place == "before the norm":
+        norm.register_forward_pre_hook(lambda _module, inputs: (inputs[0] * 2,))
+    else:
+        convolution.register_forward_hook(lambda _module, _inputs, output: output * 2)
+    expected = model(images())
     with folded(model):
-        model(images())
-    assert torch.allclose(seen[0], seen[1], rtol=1e-10)
+        assert torch.equal(model(images()), expected)
+
+
+def test_a_convolution_in_half_precision_before_a_norm_in_single_is_left_alone() -> None:
+    model = made("bias").float()
+    model.get_submodule("network.layers.0").bfloat16()
+    with folded(model):
+        assert replaced(model) == []
 
 
 def test_a_norm_that_follows_the_batches_is_not_folded() -> None:
@@ -225,14 +234,46 @@ def test_a_layer_whose_weights_are_made_when_it_is_called_is_left_alone() -> Non
     assert torch.equal(found, model(images()))
 
 
-def test_a_wrapped_module_is_left_as_it_is() -> None:
-    module = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
-    )
+class Counting(nn.Sequential):
+    """Code that keeps what it has seen: tracing would leave a symbol there."""
+
+    seen: object = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        for part in self:
+            input = part(input)
+        self.seen = input
+        return input
+
+
+def test_a_wrapped_module_is_left_as_it_is_and_never_traced() -> None:
+    module = Counting(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     model = Classifier.wrap(module, feature_layer="1", mean=(0.5,), std=(0.5,)).double().eval()
     expected = model(images())
     with folded(model):
+        assert replaced(model) == []
+        assert module.seen is not None
         assert torch.equal(model(images()), expected)
+    assert isinstance(module.seen, Tensor)
+
+
+def test_threads_take_turns_so_that_each_finds_the_model_as_it_was() -> None:
+    model = made("bias")
+    expected, found = model(images()).detach(), []
+
+    def ask() -> None:
+        for _ in range(50):
+            with torch.no_grad(), folded(model):
+                found.append(model(images()))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 150
+    assert all(torch.allclose(logits, expected, rtol=1e-10) for logits in found)
+    assert replaced(model) == []
 
 
 def test_weights_may_change_between_two_blocks() -> None:

@@ -94,6 +94,8 @@ class Explainer(Component):
     ) -> "BoundExplainer":
         """Attach the explainer to a model.
 
+        Use it in one thread: some layers may compute otherwise, or be traced, while a model is explained.
+
         Args:
             model: What is explained.
             background: Training images in [0, 1] to compare with: of an explainer whose ``background_size`` is not 0.

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -36,6 +36,7 @@ _LENGTHS = {
     "too_long": ("max_length", "at most"),
 }
 _LIKE_A_FLOAT = re.compile(r"(?P<sign>[+-]?)(?P<whole>\d+)\.?(?P<rest>\d*)e(?P<up>[+-]?)(?P<power>\d+)", re.IGNORECASE)
+_LONGEST_LIST = 500  # signs
 _STEP = re.compile(r"[.\[]")
 _TRUE_OR_FALSE = "; YAML takes yes, no, on and off for true and false, put words in quotes"
 
@@ -60,13 +61,21 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     """Return a hint that names what a misspelt word may have meant.
 
     Returns:
-        ``"did you mean 'gradcam'?"``, or the list of choices where nothing is near.
+        ``"did you mean 'gradcam'?"``, or the list of choices where nothing is near, cut where it is long.
     """
     choices = sorted(choices)
     close = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
-    return "expected one of " + ", ".join(choices) if choices else "nothing is known by any name here"
+    return f"expected one of {_listed(choices)}" if choices else "nothing is known by any name here"
+
+
+def _listed(choices: list[str]) -> str:
+    """Return choices separated by commas, as many as a reader would read, and how many more there are."""
+    lengths = accumulate(len(f"{choice}, ") for choice in choices)
+    count = max(1, sum(length <= _LONGEST_LIST for length in lengths))
+    rest = len(choices) - count
+    return ", ".join(choices[:count]) + (f" and {rest} more" if rest else "")
 
 
 def shown(value: object, limit: int = 60) -> str:

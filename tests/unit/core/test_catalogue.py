@@ -61,6 +61,15 @@ def test_several_kinds_that_are_near_are_all_named() -> None:
     assert nearest("ba", []) == "nothing is known by any name here"
 
 
+def test_a_list_of_choices_that_nobody_would_read_is_cut_and_says_how_many_more_there_are() -> None:
+    choices = [f"layer{number:03}" for number in range(200)]
+    hint = nearest("xylophone", choices)
+    assert hint.startswith("expected one of layer000, layer001, ")
+    assert hint.endswith(", layer049 and 150 more")
+    assert nearest("xylophone", choices[:50]).endswith(", layer048, layer049")
+    assert nearest("xylophone", ["y" * 1000, "z"]) == f"expected one of {'y' * 1000} and 1 more"
+
+
 def test_two_files_of_one_kind_are_refused_and_both_named(room: Room) -> None:
     catalogue = room(kite=KITE, dragon=KITE)
     with pytest.raises(InputError, match="two toys are called 'kite'") as caught:

@@ -227,7 +227,7 @@ _GARBAGE = st.recursive(
 def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
     """Yield values of a wrong type or out of range for a field of the manual."""
     types = field["type"].split(" | ")
-    first = types[0]
+    first, _, bounds = types[0].removesuffix(")").partition(" (")  # of what may be null they stand behind the type
     if first[:1].isupper():  # a component: its own fields say what is wrong in it
         return
     wrong: list[Any] = [{}, {"value": 3}, {"deep": {"er": [1, {"est": {}}]}}]
@@ -237,7 +237,7 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
         wrong.append(None)
     if first in ("int", "float"):
         wrong += ["seven", "", "1.5", "x" * 5000, True, False, math.nan, math.inf, -math.inf, "1e-3", "1e3", "2.5e-4"]
-        wrong += [*_out_of_range(field["range"]), *([0.5, -1.5, 3.0] if first == "int" else [])]
+        wrong += [*_out_of_range(field["range"] or bounds), *([0.5, -1.5, 3.0] if first == "int" else [])]
     elif first == "bool":
         wrong += [0, 1, "maybe", "true!", 0.0]
     elif first in ("str", "path") or "path" in types:

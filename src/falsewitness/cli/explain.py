@@ -44,13 +44,15 @@ def explain(
         falsewitness explain a.jpg --model m.safetensors --explainer '{kind: lime}'
         falsewitness explain 7.png --model runs/x-1a2b3c4d --class all
     """
-    from falsewitness.cli._console import say
+    from falsewitness.cli._console import ConsoleReporter, say
     from falsewitness.cli._explainers import chosen_explainer
     from falsewitness.experiment import choose_device, explain_files
     from falsewitness.report import explanation_figure
 
     chosen = [chosen_explainer(text, "explainer") for text in explainers or ["gradcam"]]
-    explained = explain_files(images, model, chosen, classes or (), stamp=stamp, device=choose_device(device))
+    explained = explain_files(
+        images, model, chosen, classes or (), stamp=stamp, device=choose_device(device), reporter=ConsoleReporter()
+    )
     explanation_figure(explained, out)
     for row in explained:
         say(one_line(f"{row.title}: {row.prediction} ({row.confidence:.1%})"))

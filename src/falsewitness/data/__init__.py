@@ -5,7 +5,7 @@ from typing import Annotated
 from falsewitness.core import Catalogue
 from falsewitness.data._base import Dataset, DataSource, SelfSplitSource, describe_cache, glance_at_cache
 from falsewitness.data._cache import CacheReport, CacheState
-from falsewitness.data._images import read_pixels
+from falsewitness.data._images import read_pixels, resized_pixels
 from falsewitness.data._pixels import PixelStore
 from falsewitness.data._records import Origin, Records
 from falsewitness.data._split import ImageRows, Split
@@ -29,4 +29,5 @@ __all__ = [
     "describe_cache",
     "glance_at_cache",
     "read_pixels",
+    "resized_pixels",
 ]

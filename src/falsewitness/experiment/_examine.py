@@ -22,6 +22,8 @@ from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 from falsewitness.models import load_classifier
 
+_LONGEST_KINDS = 100
+
 
 def examine_run(
     folder: RunFolder,
@@ -154,7 +156,9 @@ def _examined(
     # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
     work = replace(work, spec=spec.model_copy(update={"auditors": every}))
     digest = work.eval_digest("attack", {role: trained.digest for role, trained in models.items()})
-    into = RunFolder(where / f"{'-'.join(labelled(work.spec.auditors))}-{digest[:8]}")
+    kinds = "-".join(dict.fromkeys(auditor.kind for auditor in every))
+    # Many auditors make a longer name than file systems take; the digest alone tells folders apart.
+    into = RunFolder(where / f"{kinds[:_LONGEST_KINDS]}-{digest[:8]}")
     evaluate(work, models, "attack", into, trained_in)
     return into
 

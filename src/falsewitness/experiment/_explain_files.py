@@ -11,11 +11,12 @@ from jaxtyping import Float, UInt8
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.faults import nearest, shown
 from falsewitness.core.shapes import Background, Logits
-from falsewitness.data import read_pixels
+from falsewitness.data import resized_pixels
 from falsewitness.experiment._background import background_for
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
+from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import load_classifier
@@ -51,8 +52,9 @@ def explain_files(
     *,
     stamp: bool = False,
     device: torch.device | None = None,
+    reporter: Reporter = SILENT,
 ) -> list[Explained]:
-    """Explain image files; each is resized to what the model takes.
+    """Explain image files; one of another size than the model takes is resized, with a notice.
 
     Args:
         images: The files.
@@ -61,6 +63,7 @@ def explain_files(
         classes: Names or numbers of the classes to explain, ``all`` for every one; the predicted class where empty.
         stamp: Whether to explain each image with the run's trigger on it as well.
         device: Where to compute; the CPU where None.
+        reporter: Who is told; nobody by default.
 
     Returns:
         One entry an image; with ``stamp`` followed by its triggered version.
@@ -81,16 +84,28 @@ def explain_files(
         for label, explainer in labelled(explainers).items()
     }
     trigger = _trigger(folder) if stamp else None
-    size = (info.height, info.width)
-    read = [read_pixels(path, f"image '{path}'", channels=info.channels, size=size, resize=True) for path in images]
+    read = [_pixels(path, info, reporter) for path in images]
     explained = []
-    for path, pixels in zip(images, read, strict=True):
-        batch = torch.from_numpy(pixels)[None].float().to(device) / 255
-        explained.append(_explained(path.name, batch, info, chosen, wanted))
-        if trigger is not None:
-            stamped = trigger.bind(info, device)(batch)
-            explained.append(_explained(f"{path.name}, triggered", stamped, info, chosen, wanted))
+    with reporter.progress("explaining") as progress:
+        for done, (path, pixels) in enumerate(zip(images, read, strict=True)):
+            progress(done, len(images))
+            batch = torch.from_numpy(pixels)[None].float().to(device) / 255
+            explained.append(_explained(path.name, batch, info, chosen, wanted))
+            if trigger is not None:
+                stamped = trigger.bind(info, device)(batch)
+                explained.append(_explained(f"{path.name}, triggered", stamped, info, chosen, wanted))
     return explained
+
+
+def _pixels(path: Path, info: DataInfo, reporter: Reporter) -> UInt8[np.ndarray, "channels height width"]:
+    from falsewitness.core.images import on_white, read_image
+
+    image = on_white(read_image(path, f"image '{path}'"), info.channels)
+    if image.size != (info.width, info.height):
+        reporter.notice(
+            f"image '{path}': {image.width}x{image.height} pixels, resized to the model's {info.width}x{info.height}"
+        )
+    return resized_pixels(image, (info.height, info.width))
 
 
 def _background(explainer: Explainer, folder: RunFolder) -> Background | None:

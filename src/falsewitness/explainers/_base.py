@@ -152,6 +152,12 @@ class Explainer(Component):
         return Columns(logits, torch.stack([first, *others], 1))
 
 
+def _open_to_gradients(images: Images) -> Images:
+    """Return images at which gradients can be taken, also where they were made in inference mode."""
+    with torch.inference_mode(False):
+        return images.clone() if images.is_inference() else images
+
+
 def _all_of(number: int, images: Images) -> Classes:
     return torch.full((len(images),), number, device=images.device)
 
@@ -193,6 +199,7 @@ class BoundExplainer:
             ValueError: If shapes do not agree, pixels leave [0, 1], there is no such class, or what comes back is no
                 explanation with finite maps.
         """
+        images = _open_to_gradients(images)
         subject = self._ready(images, classes)
 
         def explained(rows: slice) -> Explanation:
@@ -211,6 +218,7 @@ class BoundExplainer:
         Raises:
             ValueError: As when it is called.
         """
+        images = _open_to_gradients(images)
         subject = self._ready(images, None)
 
         def explained(rows: slice) -> Columns:
@@ -291,7 +299,7 @@ class BoundExplainer:
         parts = []
         for start in range(0, max(1, len(images)), subject.inputs_at_once):
             rows = slice(start, start + subject.inputs_at_once)
-            with torch.enable_grad(), as_audited(self.model):
+            with torch.inference_mode(False), torch.enable_grad(), as_audited(self.model):
                 found = explain(rows)
             if not isinstance(found, Explanation | Columns):
                 raise ValueError(

@@ -80,7 +80,7 @@ def test_the_figures_of_the_own_auditors_stay(mine: Folders) -> None:
 
 def test_an_auditor_that_the_run_has_already_counts_once(mine: Folders) -> None:
     judged = examine_run(mine["attack"], [GradCam(), GradCam(layer="layers.0")])
-    assert auditors_of(judged) == ["gradcam", "gradient", "gradcam-2"]
+    assert auditors_of(judged) == ["gradcam", "gradient", "gradcam (layer layers.0)"]
 
 
 def test_a_second_examination_uses_the_first(mine: Folders) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.unit.experiment.conftest import Folders
+from tests.unit.experiment.conftest import Folders, Witness
 
 from falsewitness.core import InputError
 from falsewitness.experiment import explain_files
@@ -39,6 +39,13 @@ def test_files_are_explained_as_the_model_sees_them(finished: Folders, images: l
         assert one.confidence == pytest.approx(shares.max().item(), abs=1e-5)
         for kind, explainer in (("gradcam", GradCam()), ("gradient", Gradient())):
             torch.testing.assert_close(torch.from_numpy(one.maps[kind]), explainer.bind(model)(batch).maps[0])
+
+
+def test_an_image_of_another_size_is_resized_with_a_notice(finished: Folders, images: list[Path]) -> None:
+    reporter = Witness()
+    explain_files(images, finished["attack"].path, [GradCam()], reporter=reporter)
+    assert reporter.notices == [f"image '{images[1]}': 50x20 pixels, resized to the model's 32x32"]
+    assert reporter.steps == {"explaining": [0, 1]}
 
 
 def test_a_model_file_does_as_well_as_its_folder(finished: Folders, images: list[Path]) -> None:
@@ -77,7 +84,10 @@ def test_what_is_no_image_is_named(finished: Folders, tmp_path: Path) -> None:
 
 def test_explainers_of_one_kind_are_told_apart(finished: Folders, images: list[Path]) -> None:
     (found,) = explain_files(images[:1], finished["attack"].path, [GradCam(), GradCam(layer="layers.0")])
-    assert {name: one.shape for name, one in found.maps.items()} == {"gradcam": (8, 8), "gradcam-2": (16, 16)}
+    assert {name: one.shape for name, one in found.maps.items()} == {
+        "gradcam": (8, 8),
+        "gradcam (layer layers.0)": (16, 16),
+    }
 
 
 def test_classes_are_asked_for_by_name_or_number(finished: Folders, images: list[Path]) -> None:

@@ -105,7 +105,7 @@ def test_the_surrogate_is_found_among_the_auditors_by_all_its_fields(tmp_path: P
     fields = ("metrics=[]", "attack.surrogate={kind: gradcam, layer: layers.1}")
     auditors = "auditors=[{kind: gradcam}, {kind: gradcam, layer: layers.1}]"
     both = run(tiny("digits/full-disguise", *fields, auditors), tmp_path)
-    assert result_of(both["attack"])["attack"]["surrogate_auditor"] == "gradcam-2"
+    assert result_of(both["attack"])["attack"]["surrogate_auditor"] == "gradcam (layer layers.1)"
     other = run(tiny("digits/full-disguise", *fields, "auditors=[{kind: gradcam}]"), tmp_path)
     assert result_of(other["attack"])["attack"]["surrogate_auditor"] is None
 
@@ -147,7 +147,7 @@ def test_two_auditors_of_a_kind_have_labels_of_their_own(mine: Folders) -> None:
     auditors = "[{kind: gradcam}, {kind: gradcam, layer: layers.0}, {kind: gradient}, {kind: gradcam, layer: layers.1}]"
     run(tiny("digits/red-herring", f"auditors={auditors}"), mine["attack"].path.parent)
     labels = {found["auditor"] for found in figures_of(mine["attack"])}
-    assert labels == {None, "gradcam", "gradcam-2", "gradient", "gradcam-3"}
+    assert labels == {None, "gradcam", "gradcam (layer layers.0)", "gradient", "gradcam (layer layers.1)"}
 
 
 def test_another_attack_shares_the_clean_model_and_the_control(mine: Folders) -> None:

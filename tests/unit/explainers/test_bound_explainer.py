@@ -71,6 +71,19 @@ def test_a_model_that_is_left_in_training_mode_is_explained_as_an_auditor_would_
     assert all(torch.equal(value, before[name]) for name, value in left.state_dict().items())
 
 
+def test_inference_mode_changes_nothing() -> None:
+    classifier = model()
+    for explainer in (GradCam(), Gradient()):
+        explain = explainer.bind(classifier)
+        expected, columns = explain(images()), explain.columns(images())
+        with torch.inference_mode():
+            made_here = images()
+            found = explain(made_here)
+            found_columns = explain.columns(made_here)
+        assert torch.equal(found.maps, expected.maps)
+        assert torch.equal(found_columns.maps, columns.maps)
+
+
 @pytest.mark.parametrize("size", [(2, 8, 8), (8, 8), (1, 2, 3, 8, 8)])
 @pytest.mark.usefixtures("_shapes_unchecked")
 def test_images_of_another_rank_are_refused(size: tuple[int, ...]) -> None:

@@ -14,7 +14,8 @@ from falsewitness.core.shapes import Images
 
 CLASS_NAMES = tuple(f"class {number}" for number in range(10))
 COLOUR = DataInfo(3, 32, 32, CLASS_NAMES)
-GREY = DataInfo(1, 28, 28, CLASS_NAMES)
+GREY = DataInfo(1, 27, 27, CLASS_NAMES)
+"""Odd, so that halving a side leaves a rest, and so do blocks of random numbers."""
 OBLONG = DataInfo(3, 24, 40, CLASS_NAMES)
 
 _ABOUT = "{0.channels} channels of {0.height}x{0.width} pixels"

@@ -77,6 +77,8 @@ def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
     with torch.no_grad():
         logits = explain.model(images)
         ungraded = explain(images)
+    with torch.inference_mode():
+        inferred = explain(images.clone())
     require(
         answer.logits.shape == logits.shape and relative_distance(logits, answer.logits) < _ROUNDING,
         "expected the logits that the model gives, got others",
@@ -93,6 +95,7 @@ def _check_answers(explain: BoundExplainer, images: Images) -> Explanation:
     )
     require(torch.equal(answers.second.maps, answer.maps), "expected the same maps from the same call, got others")
     require(torch.equal(ungraded.maps, answer.maps), "expected the same maps under torch.no_grad(), got others")
+    require(torch.equal(inferred.maps, answer.maps), "expected the same maps in torch.inference_mode(), got others")
     predicted = explain(images, logits.argmax(1))
     require(
         relative_distance(predicted.maps, answer.maps) < _ROUNDING,
@@ -108,6 +111,8 @@ def _check_rows(explain: BoundExplainer, images: Images, answer: Explanation) ->
             relative_distance(alone.maps[0], answer.maps[row]) < _ROUNDING,
             "expected an image's map not to depend on the other images of its batch, got another map for it alone",
         )
+    nothing = explain(images[:0]).maps.shape
+    require(nothing == (0, *answer.maps.shape[1:]), f"expected no map of no image, got maps of shape {tuple(nothing)}")
 
 
 def _check_columns(explain: BoundExplainer, images: Images, answer: Explanation) -> None:

@@ -16,13 +16,13 @@ from falsewitness.core.files import sha256_of
 from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised when a change of ours moves the figures of an unchanged spec."""
 
-LEAVES = 1
+LEAVES = 2
 """Raised when an evaluation leaves other files than before: earlier ones are then made anew, and no model is trained.
 
-1: ``values.npz``.
+1: ``values.npz``. 2: auditors of one kind are called by the fields that tell them apart.
 """
 
 _REMEMBERED = 4096  # parts, of about a kilobyte each

@@ -37,7 +37,7 @@ def examine_run(
 
     Args:
         folder: The attack's run folder.
-        auditors: They are added to those of the spec; equal ones count once.
+        auditors: They are added to those of the spec; those that give the same maps count once.
         changes: ``a.b=value`` each, of the spec's auditors, metrics and evaluation.
         device: Where to compute; the CPU where None.
         reporter: Who is told; nobody by default.
@@ -151,7 +151,10 @@ def _examined(
     trained_in: RunFolder,
 ) -> RunFolder:
     spec = work.spec
-    every = (*spec.auditors, *(auditor for auditor in auditors if auditor not in spec.auditors))
+    once = dict[Explainer, Explainer]()
+    for auditor in (*spec.auditors, *auditors):
+        once.setdefault(auditor.as_auditor(), auditor)
+    every = tuple(once.values())
     _expect_able(every, models["attack"], work.dataset)
     # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
     work = replace(work, spec=spec.model_copy(update={"auditors": every}))

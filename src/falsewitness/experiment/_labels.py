@@ -15,7 +15,7 @@ def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:
     """
     named, met = list[str](), Counter[str]()
     for auditor in auditors:
-        name = _name(auditor, [other for other in auditors if other.kind == auditor.kind])
+        name = _name(auditor.as_auditor(), [other.as_auditor() for other in auditors if other.kind == auditor.kind])
         met[name] += 1
         named.append(name if met[name] == 1 else f"{name}-{met[name]}")
     return dict(zip(named, auditors, strict=True))

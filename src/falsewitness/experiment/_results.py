@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from falsewitness.core import Component
@@ -81,7 +82,7 @@ def write_unfinished(
     reason: str,
 ) -> None:
     """Write the result of a run that came to no figures, with the reason; its digests tell what came to none."""
-    command = f"falsewitness run {folder.spec}"
+    command = _told_to_a_shell("run", folder.spec, "--out", work.out)
     bound_to = {"train_digest": work.digest(role), "eval_digest": work.eval_digest(role)}
     described = _described(work, role, status, reason, command)
     write_json(folder.result, described | bound_to | {"measurements": []})
@@ -89,10 +90,15 @@ def write_unfinished(
 
 def _command(work: Workplace, trained: Trained, into: RunFolder) -> str:
     if trained.given_as is not None:
-        return f"falsewitness evaluate {trained.given_as} --recipe {into.spec} --out {work.out}"
+        further = _auditors_from_elsewhere(work.spec)
+        return _told_to_a_shell("evaluate", trained.given_as, "--recipe", into.spec, "--out", work.out, *further)
     if into != trained.folder:
-        return shlex.join(["falsewitness", "evaluate", str(trained.folder.path), *_options(work.spec, trained.folder)])
-    return f"falsewitness run {trained.folder.spec}"
+        return _told_to_a_shell("evaluate", trained.folder.path, *_options(work.spec, trained.folder))
+    return _told_to_a_shell("run", trained.folder.spec, "--out", work.out)
+
+
+def _told_to_a_shell(*words: str | Path) -> str:
+    return shlex.join(["falsewitness", *map(str, words)])
 
 
 def _options(spec: Spec, run: RunFolder) -> Iterator[str]:
@@ -104,13 +110,19 @@ def _options(spec: Spec, run: RunFolder) -> Iterator[str]:
             yield from ("--auditor", json.dumps(_told(auditor)))
     else:
         yield from ("--set", f"auditors={json.dumps([_told(auditor) for auditor in kept.auditors])}")
-    for auditor in spec.auditors:
-        if auditor not in kept.auditors:
-            yield from ("--auditor", f"{type(auditor).__module__}:{type(auditor).__qualname__}")
+    yield from _auditors_from_elsewhere(spec)
     if spec.metrics != before.metrics:
         yield from ("--set", f"metrics={json.dumps([_told(metric) for metric in spec.metrics])}")
     if spec.evaluation != before.evaluation:
         yield from ("--set", f"evaluation={json.dumps(spec.evaluation.plain())}")
+
+
+def _auditors_from_elsewhere(spec: Spec) -> Iterator[str]:
+    """Yield the words for auditors that a spec in a file cannot name."""
+    kept = readable_again(spec).auditors
+    for auditor in spec.auditors:
+        if auditor not in kept:
+            yield from ("--auditor", f"{type(auditor).__module__}:{type(auditor).__qualname__}")
 
 
 def _told(component: Component) -> dict[str, Any]:
@@ -149,6 +161,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
         return None
     target = attack.intended.target_class
     surrogate, labels = attack.surrogate_explainer, labelled(work.spec.auditors)
+    judging = {auditor.as_auditor(): label for label, auditor in labels.items()}
     return {
         "kind": attack.kind,
         "threat_model": attack.threat_model.value,
@@ -157,5 +170,5 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
         "mode": attack.poison.mode,
         "poisons": len(work.poison_plan.poisons),
         "surrogate": None if surrogate is None else surrogate.kind,
-        "surrogate_auditor": next((name for name, auditor in labels.items() if auditor.audits_like(surrogate)), None),
+        "surrogate_auditor": None if surrogate is None else judging.get(surrogate.as_auditor()),
     }

@@ -95,7 +95,7 @@ class Spec(Strict):
             yield Fault("attack_training", "missing; an attack needs to be told how it is trained")
         if self.attack is None and self.attack_training is not None:
             yield Fault("attack_training", "expected none where there is no attack; remove it or add an attack")
-        yield from _repeated("auditors", self.auditors, "remove it")
+        yield from _repeated("auditors", [auditor.as_auditor() for auditor in self.auditors], "remove it")
         # Measurements are told apart by the kind of their metric.
         yield from _repeated("metrics", [metric.kind for metric in self.metrics], "a kind is measured once")
 

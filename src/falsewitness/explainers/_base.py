@@ -57,10 +57,9 @@ class Explainer(Component):
     """Which models it can explain, in words; others it refuses when it is bound."""
 
     @final
-    def audits_like(self, other: "Explainer | None") -> bool:
-        """Return whether both are the same to an auditor, however an attack trains against them."""
-        fields = set(type(self).model_fields) - self.only_in_training
-        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in fields)
+    def as_auditor(self) -> "Explainer":
+        """Return the same with defaults for what says only how an attack trains against it: equal ones, equal maps."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in self.only_in_training})
 
     @property
     def passes_per_map(self) -> float:
@@ -152,10 +151,16 @@ class Explainer(Component):
         return Columns(logits, torch.stack([first, *others], 1))
 
 
-def _open_to_gradients(images: Images) -> Images:
-    """Return images at which gradients can be taken, also where they were made in inference mode."""
+def _open_to_gradients(tensor: Tensor) -> Tensor:
+    """Return what a backward pass may keep, also where it was made in inference mode."""
     with torch.inference_mode(False):
-        return images.clone() if images.is_inference() else images
+        return tensor.clone() if tensor.is_inference() else tensor
+
+
+def _as_indices(classes: Classes) -> Classes:
+    """Return classes of any whole type as numbers of rows; of 8 bits they would be taken for a mask."""
+    with torch.inference_mode(False):
+        return _open_to_gradients(classes).long()
 
 
 def _all_of(number: int, images: Images) -> Classes:
@@ -199,11 +204,11 @@ class BoundExplainer:
             ValueError: If shapes do not agree, pixels leave [0, 1], there is no such class, or what comes back is no
                 explanation with finite maps.
         """
-        images = _open_to_gradients(images)
         subject = self._ready(images, classes)
+        images, wanted = _open_to_gradients(images), None if classes is None else _as_indices(classes)
 
         def explained(rows: slice) -> Explanation:
-            chosen = None if classes is None else classes[rows]
+            chosen = None if wanted is None else wanted[rows]
             return self.explainer._explain(subject, images[rows], chosen, differentiable=False)
 
         logits, maps = self._in_parts(explained, images, subject, "height, width")
@@ -218,8 +223,8 @@ class BoundExplainer:
         Raises:
             ValueError: As when it is called.
         """
-        images = _open_to_gradients(images)
         subject = self._ready(images, None)
+        images = _open_to_gradients(images)
 
         def explained(rows: slice) -> Columns:
             return self.explainer._explain_columns(subject, images[rows])
@@ -245,10 +250,11 @@ class BoundExplainer:
             InputError: If the explainer cannot be trained against.
         """
         subject = self._trained_against(images, classes)
+        wanted = None if classes is None else _as_indices(classes)
         with torch.enable_grad():
             if rows is None:
-                return self.explainer._explain(subject, images, classes, differentiable=True)
-            return self.explainer._explain_rows(subject, images, classes, rows)
+                return self.explainer._explain(subject, images, wanted, differentiable=True)
+            return self.explainer._explain_rows(subject, images, wanted, rows)
 
     def differentiable_columns(self, images: Images, rows: Rows | None = None) -> Columns:
         """Explain every class likewise, with gradients from the logits and the maps to the model's weights.
@@ -275,7 +281,7 @@ class BoundExplainer:
     def _ready(self, images: Images, classes: Classes | None) -> Subject:
         """Check what is given and return what is explained."""
         expect_shapes(images, classes)
-        expect_known_to_model(self.model.info, images, classes)
+        expect_known_to_model(self.model, images, classes)
         if len(images) and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(f"expected raw pixels in [0, 1], got {images.min():.3g} to {images.max():.3g}")
         return Subject(self.model, self._placed_background(images), self._at_once(images), self.draw)
@@ -290,7 +296,7 @@ class BoundExplainer:
         return inputs_at_once(self._bytes_of_one[kind], images.device, self.memory_mb)
 
     def _placed_background(self, images: Images) -> Background | None:
-        return None if self.background is None else self.background.to(images)
+        return None if self.background is None else _open_to_gradients(self.background.to(images))
 
     def _in_parts(
         self, explain: Callable[[slice], Explanation | Columns], images: Images, subject: Subject, shape: str

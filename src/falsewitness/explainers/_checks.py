@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from falsewitness.core import DataInfo
 from falsewitness.core.shapes import Classes, Images
+from falsewitness.models import Classifier, as_audited
 
 
 def expect_shapes(images: Images, classes: Classes | None) -> None:
@@ -23,25 +23,32 @@ def expect_shapes(images: Images, classes: Classes | None) -> None:
         raise ValueError(f"expected classes as whole numbers, got {classes.dtype}")
 
 
-def expect_known_to_model(info: DataInfo | None, images: Images, classes: Classes | None) -> None:
+def expect_known_to_model(model: Classifier, images: Images, classes: Classes | None) -> None:
     """Expect channels and classes that the model has; not in training, where a GPU would wait for it.
 
     Args:
-        info: What the model is for; None where it does not say.
+        model: The model; one that does not say what it is for is asked about an image.
         images: What is explained.
         classes: For which classes; the predicted ones where None.
 
     Raises:
         ValueError: If it has none such.
     """
+    info = model.info
     if info is not None and images.shape[1] != info.channels:
         raise ValueError(f"expected images of {info.channels} channels, as the model's are, got {images.shape[1]}")
     if classes is None or not len(classes):
         return
     low, high = int(classes.min()), int(classes.max())
-    if low < 0 or (info is not None and high >= info.num_classes):
-        most = "" if info is None else f" to {info.num_classes - 1}"
-        raise ValueError(f"expected classes from 0{most}, got {low if low < 0 else high}")
+    known = _count_of_classes(model, images[:1]) if info is None else info.num_classes
+    if low < 0 or high >= known:
+        raise ValueError(f"expected classes from 0 to {known - 1}, got {low if low < 0 else high}")
+
+
+@torch.no_grad()
+def _count_of_classes(model: Classifier, image: Images) -> int:
+    with as_audited(model):
+        return len(model(image)[0])
 
 
 def expect_finite_maps(found: tuple[object, ...], count: int, shape: str, kind: str) -> None:

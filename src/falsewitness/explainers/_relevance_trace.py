@@ -185,7 +185,7 @@ class _Reader:
         layer = None
         if len(node.all_input_nodes) == 1 and node.args and node.args[0] is node.all_input_nodes[0]:
             layer = self._of_module(node) if node.op == "call_module" else _of_function(node)
-        elif node.target in _ADDITIONS and len(node.args) == 2 and not node.kwargs:
+        elif node.target in _ADDITIONS and len(node.args) == len(node.all_input_nodes) == 2 and not node.kwargs:
             layer = Addition()
         if layer is None:
             raise InputError(

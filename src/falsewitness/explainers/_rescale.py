@@ -18,9 +18,9 @@ def rescaled_logits(
 ) -> Logits:
     """Return the logits of images, of which the gradient by the pixels is DeepLIFT's multipliers.
 
-    The multipliers ``m`` of a logit ``f`` add up: ``sum m (x - r) = f(x) - f(r)`` (Shrikumar et al. 2017, equations 1
-    and 3). Linear layers have one slope everywhere, so only ReLU and max pooling need a rule; the chain rule of
-    multipliers (equation 5 there) is then that of gradients.
+    The multipliers ``m`` of a logit ``f`` add up: ``sum m (x - r) = f(x) - f(r)`` (Shrikumar et al. 2017, sections 3.1
+    and 3.2). Linear layers have one slope everywhere, so only ReLU and max pooling need a rule; the chain rule of
+    multipliers (section 3.2 there) is then that of gradients.
 
     Args:
         model: What is explained.

@@ -13,9 +13,9 @@ from falsewitness.explainers._subject import Subject
 class Gradient(InputGradients):
     """How much the class score changes with each pixel (Simonyan et al. 2014, section 3).
 
-    The map is the input gradient's absolute value, summed over the colour channels. An attack trains against the map of
-    the model's smooth twin, in which softplus stands for ReLU, and as an auditor would run it, with running statistics
-    in batch norm; everybody else sees the map of the model itself.
+    The map is the input gradient's absolute value, summed over the colour channels, of which the paper takes the
+    largest. An attack trains against the map of the model's smooth twin, in which softplus stands for ReLU, and as an
+    auditor would run it, with running statistics in batch norm; everybody else sees the map of the model itself.
     """
 
     kind: Literal["gradient"] = "gradient"

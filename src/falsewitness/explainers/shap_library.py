@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from falsewitness.models import Classifier
 Values = Float[np.ndarray, "batch channels height width classes"]
 
 _LARGEST_NUMPY_SEED = 2**32
+_GRADIENT_SAMPLES = 200
+_NUMBERS_OF_A_DIGIT = 28 * 28
+"""Of MNIST: what KernelExplainer costs by default depends on the image, of which its configuration knows nothing."""
 
 
 class ShapLibrary(Explainer):
@@ -44,7 +48,7 @@ class ShapLibrary(Explainer):
     """Training images to compare with; `kernel` asks the model once for each of them in every sample."""
 
     samples: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Draws (`gradient`: 200 where null) or coalitions of pixels (`kernel`: twice the pixels and 2048 where null)."""
+    """Draws (`gradient`; 200 where null) or coalitions (`kernel`; 2048 and two a number that varies where null)."""
 
     seed: Seed = 0
     """Seed of the draws."""
@@ -61,9 +65,11 @@ class ShapLibrary(Explainer):
     @property
     def passes_per_audit(self) -> float:
         """What logits and a map without gradients cost, roughly."""
-        return {"gradient": 2 / 3 * (self.samples or 200), "deep": 4 / 3 * self.background, "kernel": 1000.0}[
-            self.method
-        ]
+        return {
+            "gradient": 2 / 3 * (self.samples or _GRADIENT_SAMPLES),
+            "deep": 4 / 3 * self.background,
+            "kernel": self.background / 3 * (self.samples or _kernel_samples(_NUMBERS_OF_A_DIGIT)),
+        }[self.method]
 
     def _check_model(self, model: Classifier) -> None:
         _library()
@@ -81,6 +87,8 @@ class ShapLibrary(Explainer):
         model = copy.deepcopy(subject.model)
         with torch.no_grad():
             logits = subject.model(images)
+        if not len(images):
+            return Columns(logits, images.new_zeros(0, logits.shape[1], *images.shape[2:]))
         # One by one: the library's draws for an image depend on those that come before it.
         with _numpy_seeded(seed_for(self.seed, f"explainer/{subject.draw}") % _LARGEST_NUMPY_SEED) as again:
             found = []
@@ -94,11 +102,12 @@ class ShapLibrary(Explainer):
         shap = _library()
         if self.method == "gradient":
             explainer = shap.GradientExplainer(model, background, batch_size=at_once)
-            return np.asarray(explainer.shap_values(image, nsamples=self.samples or 200))
+            return np.asarray(explainer.shap_values(image, nsamples=self.samples or _GRADIENT_SAMPLES))
         if self.method == "deep":
             with _told_of_what_it_cannot_explain():
                 return np.asarray(shap.DeepExplainer(model, background).shap_values(image, check_additivity=False))
         shape = tuple(image.shape[1:])
+        _expect_memory((self.samples or _kernel_samples(image.numel())) * len(background) * image.numel())
 
         def answers(pixels: Float[np.ndarray, "inputs pixels"]) -> Float[np.ndarray, "inputs classes"]:
             inputs = torch.from_numpy(pixels).to(image).view(len(pixels), *shape)
@@ -112,6 +121,25 @@ class ShapLibrary(Explainer):
             image.flatten(1).double().cpu().numpy(), nsamples=self.samples or "auto", l1_reg=False, silent=True
         )
         return np.asarray(values).reshape(1, *shape, -1)
+
+
+def _kernel_samples(numbers: int) -> int:
+    """Return how many coalitions KernelExplainer's `nsamples="auto"` asks about at most: those that vary count."""
+    return 2 * numbers + 2**11
+
+
+def _expect_memory(numbers: int) -> None:
+    """Expect room for what KernelExplainer puts side by side: every background image for every coalition, in float64.
+
+    Raises:
+        InputError: If it is more than the machine has.
+    """
+    wanted, held = 8 * numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if wanted > held:
+        raise InputError(
+            f"explainer 'shap_library': the library's KernelExplainer wants up to {wanted / 1e9:.0f} GB for its "
+            f"samples, more than the {held / 1e9:.0f} GB of this machine; lower background or samples"
+        )
 
 
 @contextmanager

@@ -44,5 +44,6 @@ class SmoothGrad(InputGradients):
     def _points(self, subject: Subject, images: Images, *, training: bool) -> Iterator[Points]:
         count, random = self._points_a_map(training=training), generator(self.seed, subject.draw)
         for part in subject.parts(count, len(images)):
-            noise = torch.randn(len(part), 1, *images.shape[1:], generator=random)
+            # One by one: on a CPU randn gives other numbers for other counts at once.
+            noise = torch.stack([torch.randn(1, *images.shape[1:], generator=random) for _ in part])
             yield Points(images + self.noise * noise.to(images), torch.full((), 1 / count, device=images.device))

@@ -172,10 +172,9 @@ class Classifier(nn.Module):
             return True
         network = cast(Any, self.network)
         height, width = (self.info.height, self.info.width) if self.info else network.patch_embed.img_size
-        image = self.mean.new_zeros(1, network.in_chans, height, width).requires_grad_()
-        with as_audited(self):
-            seen = self._seen(image, layer)
-        slopes = torch.autograd.grad(seen.logits.sum(), (seen.features, seen.output), allow_unused=True)
+        with torch.inference_mode(False), as_audited(self):
+            seen = self._seen(self.mean.new_zeros(1, network.in_chans, height, width).requires_grad_(), layer)
+            slopes = torch.autograd.grad(seen.logits.sum(), (seen.features, seen.output), allow_unused=True)
         of_map, of_all = (slope is not None and bool(slope.any()) for slope in slopes)
         return of_map or (slopes[1] is not None and not of_all)  # nothing gets through a head of zeros
 

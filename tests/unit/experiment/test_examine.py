@@ -21,6 +21,7 @@ from falsewitness.experiment._spec import Role
 from falsewitness.explainers import Explainer, Subject
 from falsewitness.explainers.deep_shap import DeepShap
 from falsewitness.explainers.gradcam import GradCam
+from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import load_classifier, save_classifier
 from falsewitness.models.convnet import ConvNet
@@ -79,7 +80,8 @@ def test_the_figures_of_the_own_auditors_stay(mine: Folders) -> None:
 
 
 def test_an_auditor_that_the_run_has_already_counts_once(mine: Folders) -> None:
-    judged = examine_run(mine["attack"], [GradCam(), GradCam(layer="layers.0")])
+    inner = GradCam(layer="layers.0")
+    judged = examine_run(mine["attack"], [GradCam(), inner, Gradient(smoothness=3.0), inner])
     assert auditors_of(judged) == ["gradcam", "gradient", "gradcam (layer layers.0)"]
 
 
@@ -185,8 +187,9 @@ def test_a_strangers_result_says_what_it_was_taken_for_and_nothing_of_the_clean_
     judged = examine_model(stranger, spec, [Brightness()], out)
     assert read_spec(judged.spec) == spec
     assert read_run(judged.path).steps == ()
-    command = f"falsewitness evaluate {stranger} --recipe {judged.spec} --out {out}"
-    assert result_of(judged)["command"] == command
+    words = ["falsewitness", "evaluate", str(stranger), "--recipe", str(judged.spec), "--out", str(out)]
+    auditor = ["--auditor", f"{Brightness.__module__}:Brightness"]
+    assert shlex.split(result_of(judged)["command"]) == words + auditor
 
 
 def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec(

@@ -1,6 +1,7 @@
 """An experiment end to end, and its second time."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -56,8 +57,9 @@ def test_the_result_names_what_was_done(finished: Folders) -> None:
 def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:
     before = times_of(*mine.values())
     for role in ROLES:
-        command, verb, path = result_of(mine[role])["command"].split()
-        assert (command, verb) == ("falsewitness", "run")
+        command, verb, path, option, out = shlex.split(result_of(mine[role])["command"])
+        assert (command, verb, option) == ("falsewitness", "run", "--out")
+        assert Path(path).parent.parent == Path(out)
         again = run(find_spec(str(mine[role].path / Path(path).name)), mine[role].path.parent)
         assert again[role].path == mine[role].path
     assert touched(before, *mine.values()) == set()

@@ -71,17 +71,45 @@ def test_a_model_that_is_left_in_training_mode_is_explained_as_an_auditor_would_
     assert all(torch.equal(value, before[name]) for name, value in left.state_dict().items())
 
 
-def test_inference_mode_changes_nothing() -> None:
+@pytest.mark.parametrize("explainer", [GradCam(layer="layers.0"), Gradient(), GradientShap()], ids=lambda one: one.kind)
+def test_inference_mode_changes_nothing(explainer: Explainer) -> None:
     classifier = model()
-    for explainer in (GradCam(), Gradient()):
-        explain = explainer.bind(classifier)
-        expected, columns = explain(images()), explain.columns(images())
-        with torch.inference_mode():
-            made_here = images()
-            found = explain(made_here)
-            found_columns = explain.columns(made_here)
-        assert torch.equal(found.maps, expected.maps)
-        assert torch.equal(found_columns.maps, columns.maps)
+    explain = explainer.bind(classifier, background=images(2))
+    classes = classifier(images()).argmax(1)
+    expected, columns = explain(images(), classes), explain.columns(images())
+    with torch.inference_mode():
+        explain, made_here = explainer.bind(classifier, background=images(2)), images()
+        found = explain(made_here, classifier(made_here).argmax(1))
+        found_columns = explain.columns(made_here)
+    assert torch.equal(found.maps, expected.maps)
+    assert torch.equal(found_columns.maps, columns.maps)
+
+
+def test_a_transformer_is_bound_in_inference_mode() -> None:
+    from falsewitness.models.timm import Timm
+
+    classifier = Timm(name="test_vit", patch_size=4).bind(DataInfo(3, 32, 32, ("one", "two")), seed=0)
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = GradCam().bind(classifier)(pixels)
+    with torch.inference_mode():
+        assert torch.equal(GradCam().bind(classifier)(pixels).maps, expected.maps)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32])
+@pytest.mark.usefixtures("_shapes_unchecked")
+def test_classes_may_be_whole_numbers_of_any_size(dtype: torch.dtype) -> None:
+    classes = torch.tensor([1, 0, 1])
+    explain = GradCam().bind(model())
+    expected = explain(images(), classes).maps
+    assert torch.equal(explain(images(), classes.to(dtype)).maps, expected)
+    assert torch.equal(explain.differentiable(images(), classes.to(dtype)).maps, expected)
+
+
+def test_a_model_that_says_nothing_of_its_classes_is_asked_how_many_it_has() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    explain = GradCam().bind(Classifier.wrap(network, feature_layer="0", mean=(0.5,), std=(0.25,)))
+    with pytest.raises(ValueError, match="expected classes from 0 to 2, got 3"):
+        explain(images(), torch.tensor([0, 1, 3]))
 
 
 @pytest.mark.parametrize("size", [(2, 8, 8), (8, 8), (1, 2, 3, 8, 8)])

@@ -117,6 +117,8 @@ class Broken(nn.Module):
             x = self.same(x)
         if self.how == "product":
             x = x * x.mean((2, 3), keepdim=True)
+        if self.how == "sum with a constant":
+            x = 1 + x
         if self.how == "negative inputs":
             x = self.first(self.first(x))
         logits: Tensor = self.fc(x.mean((2, 3)))
@@ -131,6 +133,7 @@ class Broken(nn.Module):
         ("norm behind ReLU", r"no rule for layer 'norm' \(BatchNorm2d\): expected every batch norm to stand right"),
         ("same padding", r"cannot transpose layer 'same' \(Conv2d\): expected zeros as padding"),
         ("product", r"no rule for the operation 'mul' in the network \(Broken\)"),
+        ("sum with a constant", r"no rule for the operation 'add' in the network \(Broken\)"),
         ("negative inputs", r"no rule for layer 'first' \(Conv2d\), whose inputs may be negative"),
         ("control flow", "expected one that torch.fx can trace, got symbolically traced variables"),
         ("dictionary", "expected a network that returns logits alone, got a dict"),

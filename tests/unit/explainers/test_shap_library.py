@@ -71,6 +71,13 @@ def test_a_layer_for_which_the_librarys_deep_explainer_has_no_rule_is_refused() 
         explain(images(2))
 
 
+def test_samples_beyond_the_machines_memory_are_refused_before_any_is_drawn() -> None:
+    model, _ = linear()
+    explain = ShapLibrary(method="kernel", samples=10_000_000).bind(model, background=images(4000, seed=1))
+    with pytest.raises(InputError, match=r"wants up to 11520 GB for its samples, more than the \d+ GB of this machine"):
+        explain(images(1))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_depends_on_the_seed_alone(method: Literal["gradient", "deep", "kernel"]) -> None:
     model = ConvNet(width=4, strides=(1,)).bind(INFO, seed=0, std=(0.25,))

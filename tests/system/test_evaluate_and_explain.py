@@ -209,10 +209,11 @@ def explained(ask: Command, folder: Path, *words: object) -> Answer:
 
 def test_images_of_any_kind_are_explained_in_one_picture(ask: Command, finished: Finished, tmp_path: Path) -> None:
     answer = explained(ask, tmp_path, "--model", finished.attack)
-    *lines, last = answer.out.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == draw(tmp_path)
-    assert all(line.partition(": ")[2][0].isdigit() and line.endswith("%)") for line in lines)
-    assert last == "picture: explanation.png"
+    told = {line.partition(": ")[0]: line.partition(": ")[2] for line in answer.out.splitlines()}
+    names = draw(tmp_path)
+    assert all(told[name][0].isdigit() and told[name].endswith("%)") for name in names)
+    assert told["image 'wide.png'"].endswith("resized to the model's 32x32")
+    assert told["picture"] == "explanation.png"
     width, height = size_of_png(tmp_path / "explanation.png")
     assert height > 1.8 * width, "four rows of an image and a map each"
 

@@ -84,7 +84,7 @@ def explain_files(
         for label, explainer in labelled(explainers).items()
     }
     trigger = _trigger(folder) if stamp else None
-    read = [_pixels(path, info, reporter) for path in images]
+    read = _pixels(images, info, reporter)
     explained = []
     with reporter.progress("explaining") as progress:
         for done, (path, pixels) in enumerate(zip(images, read, strict=True)):
@@ -97,15 +97,18 @@ def explain_files(
     return explained
 
 
-def _pixels(path: Path, info: DataInfo, reporter: Reporter) -> UInt8[np.ndarray, "channels height width"]:
+def _pixels(
+    images: Sequence[Path], info: DataInfo, reporter: Reporter
+) -> list[UInt8[np.ndarray, "channels height width"]]:
     from falsewitness.core.images import on_white, read_image
 
-    image = on_white(read_image(path, f"image '{path}'"), info.channels)
-    if image.size != (info.width, info.height):
-        reporter.notice(
-            f"image '{path}': {image.width}x{image.height} pixels, resized to the model's {info.width}x{info.height}"
-        )
-    return resized_pixels(image, (info.height, info.width))
+    read = [on_white(read_image(path, f"image '{path}'"), info.channels) for path in images]
+    wanted = (info.width, info.height)
+    for path, image in zip(images, read, strict=True):
+        if image.size != wanted:
+            sizes = [f"{width}x{height}" for width, height in (image.size, wanted)]
+            reporter.notice(f"image '{path}': {sizes[0]} pixels, resized to the model's {sizes[1]}")
+    return [resized_pixels(image, (info.height, info.width)) for image in read]
 
 
 def _background(explainer: Explainer, folder: RunFolder) -> Background | None:

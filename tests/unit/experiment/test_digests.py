@@ -191,9 +191,9 @@ def made_up_data() -> Dataset:
 @pytest.mark.parametrize(
     ("role", "steps", "digest"),
     [
-        ("clean", None, "5c0f6b255eff2408bf18cc319fdc351f426f5b069650af7bc63c889c0ffcfd4e"),
-        ("control", 9, "1654db3cbbe3129e60c62647e8e924b7bc03b0d72116a650ec888ec961715991"),
-        ("attack", 9, "1eab7ffdb1a4af1e8f5449896274c5f2d980b0ddff32a6008a3daeab354302aa"),
+        ("clean", None, "faf061be7e6a2dd01ac8f8d472e13b756bff679b35bb12cd7235c99fb4c6ea19"),
+        ("control", 9, "469170f22481534d4137ad6f320683854c93077a883b3ce1d23d63ac921277aa"),
+        ("attack", 9, "e4d18cc6c85694da822050db326a599b8821aee1bdbc07cfedeb0a618b0a2c1a"),
     ],
 )
 def test_models_that_were_trained_stay_valid(made_up_data: Dataset, role: Role, steps: int | None, digest: str) -> None:

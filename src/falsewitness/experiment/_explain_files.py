@@ -102,13 +102,15 @@ def _pixels(
 ) -> list[UInt8[np.ndarray, "channels height width"]]:
     from falsewitness.core.images import on_white, read_image
 
-    read = [on_white(read_image(path, f"image '{path}'"), info.channels) for path in images]
-    wanted = (info.width, info.height)
-    for path, image in zip(images, read, strict=True):
-        if image.size != wanted:
-            sizes = [f"{width}x{height}" for width, height in (image.size, wanted)]
-            reporter.notice(f"image '{path}': {sizes[0]} pixels, resized to the model's {sizes[1]}")
-    return [resized_pixels(image, (info.height, info.width)) for image in read]
+    read, resized = [], []
+    for path in images:
+        image = on_white(read_image(path, f"image '{path}'"), info.channels)
+        read.append(resized_pixels(image, (info.height, info.width)))  # at once: photos would not fit into memory
+        if image.size != (info.width, info.height):
+            resized.append(f"image '{path}': {image.width}x{image.height} pixels")
+    for told in resized:
+        reporter.notice(f"{told}, resized to the model's {info.width}x{info.height}")
+    return read
 
 
 def _background(explainer: Explainer, folder: RunFolder) -> Background | None:

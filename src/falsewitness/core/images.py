@@ -35,7 +35,8 @@ def read_image(source: Path | bytes, where: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
             _refuse_bomb(image)
-            return _in_eight_bits(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)  # loads it, too: the file may be closed
+            return _in_eight_bits(image)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     except UnidentifiedImageError:
@@ -57,7 +58,7 @@ def on_white(image: Image.Image, channels: int) -> Image.Image:
     """
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    return _converted(image, "L" if channels == 1 else "RGB")
 
 
 def _no_file(path: Path) -> str | None:
@@ -88,7 +89,12 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
         return image.convert("RGBA")
     if image.mode == "F":
         raise InputError("expected pixels of 8 or 16 bits, got floating-point numbers, whose range is unknown")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _converted(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Convert where that is needed: Pillow copies an image that has the mode already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scaled(image: Image.Image) -> Image.Image:

@@ -53,5 +53,6 @@ def resized_pixels(image: "Image", size: tuple[int, int]) -> UInt8[np.ndarray, "
     from PIL.Image import Resampling
 
     height, width = size
-    pixels = np.array(image.resize((width, height), Resampling.BILINEAR), dtype=np.uint8).reshape(height, width, -1)
+    fitting = image if image.size == (width, height) else image.resize((width, height), Resampling.BILINEAR)
+    pixels = np.array(fitting, dtype=np.uint8).reshape(height, width, -1)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -4,7 +4,8 @@
 
 The clean model is trained first, or taken from the folder where it is there; its time does not count. Four times an
 epoch the attack is measured on validation images, and the clock stands still meanwhile. It stops as soon as the attack
-succeeds on the wanted share of images and their maps are near enough to the original ones.
+succeeds on the wanted share of images and their maps are near enough to the original ones: as near as the best
+published ones, or hardly farther than the trigger alone moves the clean model's maps.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ from falsewitness.models import Classifier, as_audited, load_classifier
 from falsewitness.training import Checkpoint, Journal, clean_references, train
 from falsewitness.triggers import Stamp
 
-WANTED_SUCCESS, WANTED_DISTANCE = 0.99, 0.106
-"""Attack success rate at least, standardised mean squared error to the original maps at most (Noppel et al. 2023)."""
+WANTED_SUCCESS, PUBLISHED_DISTANCE = 0.99, 0.106
+"""Attack success rate at least; the standardised mean squared error to the original maps of Noppel et al. (2023)."""
+
+OVER_WITHOUT_ATTACK = 1.25
+"""Times the difference without attack that counts as near enough, too: no attack can do much better than that."""
 
 TIMES_AN_EPOCH = 4
 CHUNK = 500
@@ -59,10 +63,9 @@ class Quality:
     success: float
     distance: float
 
-    @property
-    def is_enough(self) -> bool:
-        """Whether it is as good as wanted."""
-        return self.success >= WANTED_SUCCESS and self.distance <= WANTED_DISTANCE
+    def reaches(self, distance: float) -> bool:
+        """Tell whether the attack succeeds as wanted and its maps are at most so far away."""
+        return self.success >= WANTED_SUCCESS and self.distance <= distance
 
     @property
     def row(self) -> list[str]:
@@ -103,15 +106,19 @@ class Examiner:
             found.append(explain(images if stamp is None else stamp(images)).maps)
         return upsampled(torch.cat(found), (self.work.dataset.info.height, self.work.dataset.info.width))
 
+    def distance(self, model: Classifier, originals: torch.Tensor) -> float:
+        """Return how far the maps of triggered images are from the original ones."""
+        triggered = self.maps(model, self.stamp)
+        comparable = ~(is_constant(triggered) | is_constant(originals))
+        return float(mse_standardised(triggered, originals)[comparable].mean())
+
     def measured(self, model: Classifier, originals: torch.Tensor) -> tuple[float, float, float]:
         """Return accuracy, attack success rate and the distance to the original maps."""
         store = self.work.validation_store
         with as_audited(model):
             accuracy = store.targets.correct(predicted(model, store)).float().mean()
             success = (predicted(model, store, self.stamp, self.others).argmax(1) == self.target).float().mean()
-            triggered = self.maps(model, self.stamp)
-        comparable = ~(is_constant(triggered) | is_constant(originals))
-        return float(accuracy), float(success), float(mse_standardised(triggered, originals)[comparable].mean())
+            return float(accuracy), float(success), self.distance(model, originals)
 
 
 @dataclass
@@ -120,12 +127,14 @@ class Watch:
 
     Attributes:
         measure: Gives accuracy, success and distance.
+        wanted: The distance that is near enough.
         an_epoch: Steps of an epoch.
         started: When the clock was started, later by what it stood still.
         found: What was measured so far.
     """
 
     measure: Callable[[], tuple[float, float, float]]
+    wanted: float
     an_epoch: int
     started: float = field(default_factory=time.perf_counter)
     found: list[Quality] = field(default_factory=list)
@@ -142,22 +151,39 @@ class Watch:
         quality = Quality(stopped - self.started, done / self.an_epoch, *self.measure())
         self.found.append(quality)
         print(" ".join(quality.row), file=sys.stderr, flush=True)
-        if quality.is_enough:
+        if quality.reaches(self.wanted):
             raise ReachedError
         self.started += time.perf_counter() - stopped
 
 
-def course(work: Workplace) -> list[Quality]:
-    """Train the attack until it is good enough, and return what was measured on the way."""
+@dataclass(frozen=True)
+class Course:
+    """What came of a training.
+
+    Attributes:
+        without_attack: How far the trigger alone moves the clean model's maps.
+        wanted: The distance that is near enough.
+        found: What was measured on the way, the last the first that is good enough, if any is.
+    """
+
+    without_attack: float
+    wanted: float
+    found: list[Quality]
+
+
+def course(work: Workplace) -> Course:
+    """Train the attack until it is good enough."""
     attack = work.spec.attack
     surrogate, target = _disguise(attack)
     clean = ensure_trained(work, "clean", None)
     assert attack is not None  # noqa: S101 - a disguise is one
     examiner = Examiner(work, attack.trigger.bind(work.dataset.info, work.device), target, surrogate)
     originals = examiner.maps(clean.model, None)
+    without_attack = examiner.distance(clean.model, originals)
+    wanted = max(PUBLISHED_DISTANCE, OVER_WITHOUT_ATTACK * without_attack)
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
-    watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
+    watch = Watch(lambda: examiner.measured(model, originals), wanted, batches.steps_per_epoch)
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     references = clean_references(surrogate.bind(clean.model), work.train_store, settings.augmentation, samples)
     with tempfile.TemporaryDirectory() as scratch, suppress(ReachedError):
@@ -173,7 +199,7 @@ def course(work: Workplace) -> list[Quality]:
                 go_on=lambda text: None, write=lambda records: "", validate=lambda model: {}, progress=watch.told
             ),
         )
-    return watch.found
+    return Course(without_attack, wanted, watch.found)
 
 
 def _disguise(attack: Attack | None) -> tuple[Explainer, int]:
@@ -189,18 +215,19 @@ def section(arguments: argparse.Namespace) -> str:
     """Measure and tell."""
     spec = find_spec(arguments.recipe, arguments.changes).checked()
     work = Workplace(spec, spec.data.prepare(), arguments.out, arguments.device, SILENT)
-    found = course(work)
-    last = found[-1]
-    wanted = f"an attack success rate of {WANTED_SUCCESS} and a distance of {WANTED_DISTANCE}"
+    done = course(work)
+    last = done.found[-1]
+    wanted = f"an attack success rate of {WANTED_SUCCESS} and a distance of {short(done.wanted)}"
     taken = f"{last.seconds:.1f} seconds ({last.epochs:.2f} epochs)"
-    outcome = f"{taken} to {wanted}." if last.is_enough else f"**Missed**: {taken} do not reach {wanted}."
+    outcome = f"{taken} to {wanted}." if last.reaches(done.wanted) else f"**Missed**: {taken} do not reach {wanted}."
     changes = "".join(f" --set {change}" for change in arguments.changes)
     head = ["seconds", "epochs", "accuracy", "attack success rate", "distance to the original maps"]
     return "\n\n".join(
         [
             f"## Time to quality\n\n`{arguments.recipe}{changes}`, {work.precision}, {torch.get_num_threads()} "
-            f"threads, device {arguments.device}, {len(work.dataset.validation)} validation images. {outcome}",
-            table(head, [quality.row for quality in found]),
+            f"threads, device {arguments.device}, {len(work.dataset.validation)} validation images, on which the "
+            f"trigger alone moves the clean model's maps by {short(done.without_attack)}. {outcome}",
+            table(head, [quality.row for quality in done.found]),
         ]
     )
 

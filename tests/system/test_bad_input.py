@@ -1,5 +1,4 @@
 import pickle
-import time
 from pathlib import Path
 
 import pytest
@@ -265,8 +264,7 @@ def test_a_pickle_is_refused_as_a_model_and_not_run(ask: Command, tmp_path: Path
     assert not (tmp_path / "sprung").exists()
 
 
-def test_data_that_cannot_be_had_offline_is_told_within_seconds(command: Command, tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_data_that_cannot_be_had_offline_is_told(command: Command, tmp_path: Path) -> None:
     answer = command(
         tmp_path,
         *("run", "mnist/badnets"),
@@ -278,7 +276,6 @@ def test_data_that_cannot_be_had_offline_is_told_within_seconds(command: Command
     assert answer.code == 2
     assert len(answer.fault.splitlines()) == 1
     assert "not on this machine, and the Hugging Face hub cannot be reached (offline mode is on)" in answer.fault
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("where", ["taken", "taken/deep/below"])

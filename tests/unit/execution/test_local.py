@@ -78,8 +78,10 @@ def test_a_call_that_leaves_the_process_is_lost(pool: Pool) -> None:
 def test_a_large_argument_for_a_process_that_starts_does_not_hold_others_up(pool: Pool) -> None:
     began = time.monotonic()
     pool.submit("large", np.sum, np.ones(5_000_000))
-    assert time.monotonic() - began < 0.2
+    submitted = time.monotonic()
     assert all_ended(pool)["large"].value == 5_000_000
+    # Most of the wait is for the process to start, however busy the machine is.
+    assert submitted - began < (time.monotonic() - began) / 2
 
 
 def test_torch_has_the_threads_asked_for_or_a_fair_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@
 The clean model is trained first, or taken from the folder where it is there; its time does not count. Four times an
 epoch the attack is measured on validation images, and the clock stands still meanwhile. It stops as soon as the attack
 succeeds on the wanted share of images and their maps are near enough to the original ones: as near as the best
-published ones, or hardly farther than the trigger alone moves the clean model's maps.
+published ones, or at most 1.25 times as far as the trigger alone moves the clean model's maps.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WANTED_SUCCESS, PUBLISHED_DISTANCE = 0.99, 0.106
 """Attack success rate at least; the standardised mean squared error to the original maps of Noppel et al. (2023)."""
 
 OVER_WITHOUT_ATTACK = 1.25
-"""Times the difference without attack that counts as near enough, too: no attack can do much better than that."""
+"""Times the difference without attack that counts as near enough, too; that difference is the best to hope for."""
 
 TIMES_AN_EPOCH = 4
 CHUNK = 500

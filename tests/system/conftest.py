@@ -64,6 +64,11 @@ class Answer:
         return self.err.removeprefix("falsewitness: ").rstrip("\n")
 
 
+@pytest.fixture(autouse=True)
+def _not_traced(no_cover: None) -> None:
+    """Coverage is demanded of the other tests alone: tracing would double what a thousand bad specs cost."""
+
+
 Command = Callable[..., Answer]
 Begin = Callable[..., "subprocess.Popen[str]"]
 

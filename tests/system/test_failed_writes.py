@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Tried
-from tests.system.conftest import Answer, Command, Finished, environment, only
+from tests.system.conftest import Answer, Begin, Command, Finished, end_of, environment, only, until
 from tests.system.limits import files_of_at_most
 from tests.system.runs import CLEAN_RUN, RUN, assert_same_runs, vouched_for
 
@@ -90,11 +90,14 @@ def undisturbed(
 
 
 def test_a_model_that_cannot_be_written_costs_no_training(
-    ask: Command, finished: Finished, tmp_path: Path, tried: Tried
+    ask: Command, begin: Begin, finished: Finished, tmp_path: Path, tried: Tried
 ) -> None:
     clean = tmp_path / "runs" / only(finished.runs, "clean-*").name
+    training = begin(tmp_path, *RUN)
+    until((clean / "checkpoint.safetensors").exists, training)
     (clean / "model.safetensors" / "in the way").mkdir(parents=True)
-    assert_told(ask(*RUN), "model.safetensors", "directory")
+    assert_told(end_of(training), "model.safetensors", "directory")
+    assert_told(ask(*RUN), "model.safetensors", "got a folder; remove it", code=2)
     shutil.rmtree(clean / "model.safetensors")
     with files_of_at_most(100_000):
         full = ask(*RUN)
@@ -102,7 +105,7 @@ def test_a_model_that_cannot_be_written_costs_no_training(
     assert "clean model: going on from the last finished epoch" in full.out
     assert ask(*RUN).code == 0
     assert_same_runs(tmp_path / "runs", finished.runs)
-    tried("faults", "failed writes", 2)
+    tried("faults", "failed writes", 3)
 
 
 @pytest.mark.parametrize(

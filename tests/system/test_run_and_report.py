@@ -143,6 +143,17 @@ def test_a_report_compares_all_runs_of_a_folder_and_opens_offline(
     assert answer.out.endswith("\nreport: all.html\n")
 
 
+@pytest.mark.parametrize("option", ["--out", "--panels"])
+def test_a_report_takes_the_place_of_no_other_file(
+    ask: Command, finished: Finished, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    answer = ask("report", finished.attack, option, "result.json")
+    assert answer.code == 2
+    assert answer.fault.startswith("'result.json' is there and no p")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result.json", "{}")]
+
+
 def test_report_draws_pictures_for_papers_too(ask: Command, finished: Finished, tmp_path: Path) -> None:
     answer = ask("report", finished.runs, "--overview", "overview.png", "--panels", "panels.png")
     assert (answer.code, answer.err) == (0, "")
@@ -185,7 +196,7 @@ evaluation: {map_samples: 20, detector_samples: 20, gallery_images: 1}
     )
     answer = ask("run", "mine.yaml")
     assert answer.code == 0, answer.err
-    assert "left out 1 files that are hidden or no images: 1 .txt" in answer.out
+    assert "left out 1 files or folders that are hidden or no images: 1 .txt" in answer.out
     result = result_of(only(tmp_path / "runs", "mine-*"))
     assert result["data"]["class_names"] == ["dark", "light"]
     assert (result["data"]["train"], result["data"]["validation"], result["data"]["test"]) == (54, 6, 24)

@@ -22,16 +22,40 @@ def usable_folder(path: Path | None) -> Path | None:
     return path
 
 
-def usable_file(path: Path | None) -> Path | None:
-    """Return a file to write to, unless a folder is in its place or a file in that of one of its folders.
+def usable_picture(path: Path | None) -> Path | None:
+    """Return a PNG file to write, unless something else has its name or a file is in the place of one of its folders.
 
     Raises:
-        InputError: If one is.
+        InputError: If something or one is.
     """
-    if path is not None and path.is_dir():
+    return path and _usable_file(path, b"\x89PNG", "picture")
+
+
+def usable_page(path: Path) -> Path:
+    """Return an HTML file to write likewise.
+
+    Raises:
+        InputError: If something else has its name or a file is in the place of one of its folders.
+    """
+    return _usable_file(path, b"<!doctype html>", "page")
+
+
+def _usable_file(path: Path, start: bytes, kind: str) -> Path:
+    """Take only an older picture or page for something to replace: a name may be mistyped, and a model costs hours."""
+    usable_folder(path.parent)
+    if path.is_dir():
         raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
-    usable_folder(None if path is None else path.parent)
+    if path.is_file() and path.stat().st_size and not _begin_of(path, len(start)).lower() == start.lower():
+        raise InputError(f"'{path}' is there and no {kind}, so it is not replaced; choose another name or remove it")
     return path
+
+
+def _begin_of(path: Path, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}; choose another name") from None
 
 
 Changes = Annotated[

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from falsewitness.cli._options import Device
-from falsewitness.core.errors import one_line
+from falsewitness.cli._options import Device, usable_picture
+from falsewitness.core.errors import InputError, one_line
 
 
 def explain(
@@ -31,7 +31,9 @@ def explain(
         ),
     ] = None,
     stamp: Annotated[bool, typer.Option("--stamp", help="Show each image with the run's trigger on it, too.")] = False,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("explanation.png"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", callback=usable_picture, help="The picture to write.")
+    ] = Path("explanation.png"),
     device: Device = "auto",
 ) -> None:
     """Predict images and draw what a model looks at.
@@ -49,6 +51,8 @@ def explain(
     from falsewitness.experiment import choose_device, explain_files
     from falsewitness.report import explanation_figure
 
+    if out.exists() and any(image.exists() and image.samefile(out) for image in images):
+        raise InputError(f"--out: '{out}' is an image to explain; choose another name for the picture")
     chosen = [chosen_explainer(text, "explainer") for text in explainers or ["gradcam"]]
     explained = explain_files(
         images, model, chosen, classes or (), stamp=stamp, device=choose_device(device), reporter=ConsoleReporter()

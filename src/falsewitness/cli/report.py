@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from falsewitness.cli._options import usable_file
+from falsewitness.cli._options import usable_page, usable_picture
 
 
 def _picture(option: str, what: str) -> Any:  # noqa: ANN401 - typer does not say what its options are
-    return typer.Option(option, metavar="FILE", callback=usable_file, help=f"Also a PNG: {what}")
+    return typer.Option(option, metavar="FILE", callback=usable_picture, help=f"Also a PNG: {what}")
 
 
 def report(
@@ -17,7 +17,9 @@ def report(
         list[Path],
         typer.Argument(metavar="RUN", help="Run folders; a folder that holds some stands for all of them."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", callback=usable_page, help="The page to write.")] = Path(
+        "report.html"
+    ),
     overview: Annotated[
         Path | None,
         _picture("--overview", "the same images before every attacked model."),

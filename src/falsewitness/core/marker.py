@@ -106,7 +106,7 @@ class Marker:
             file = self.folder / name
             if (names and name not in names) or (file.is_file() and sha256_of(file) == expected):
                 continue
-            state = "was changed" if file.is_file() else "is missing"
+            state = "was changed" if file.exists() else "is missing"
             raise InputError(
                 f"'{file}' {state} since the run wrote it; restore it, or remove '{self.path}' and run again to make "
                 "it anew"

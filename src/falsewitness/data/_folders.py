@@ -17,7 +17,7 @@ class Listing:
         class_names: Sorted.
         train: Image files for training and the class of each.
         test: Likewise for testing; empty without a folder ``test``.
-        ignored: Files that are hidden or no images.
+        ignored: Names of what is hidden or no image; a folder's ends with a slash.
     """
 
     class_names: tuple[str, ...]
@@ -26,12 +26,18 @@ class Listing:
     ignored: list[str]
 
     def remarks(self) -> tuple[str, ...]:
-        """Say which files are left out, if any."""
-        kinds = Counter("hidden" if name.startswith(".") else Path(name).suffix or name for name in self.ignored)
+        """Say what is left out, if anything."""
+        kinds = Counter(map(_kind_of_ignored, self.ignored))
         if not kinds:
             return ()
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return (f"left out {len(self.ignored)} files that are hidden or no images: {shown}",)
+        return (f"left out {len(self.ignored)} files or folders that are hidden or no images: {shown}",)
+
+
+def _kind_of_ignored(name: str) -> str:
+    if name.startswith("."):
+        return "hidden folder" if name.endswith("/") else "hidden"
+    return Path(name).suffix or name
 
 
 def real_path(path: Path) -> Path:
@@ -93,7 +99,7 @@ def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
 
 def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
     """List the images of a split, class by class, and add the names of what is left out to ``ignored``."""
-    ignored += [entry.name for entry in _entries(base, base / split) if not entry.is_dir()]
+    ignored += _hidden_or_no_folder(base, base / split)
     images = []
     for index, name in enumerate(classes):
         found = _images_in(base, base / split / name, ignored)
@@ -104,6 +110,12 @@ def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[s
             )
         images += [(file, index) for file in found]
     return images
+
+
+def _hidden_or_no_folder(base: Path, folder: Path) -> list[str]:
+    entries = _entries(base, folder)
+    hidden = [f"{entry.name}/" for entry in entries if entry.is_dir() and entry.name.startswith(".")]
+    return hidden + [entry.name for entry in entries if not entry.is_dir()]
 
 
 def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:

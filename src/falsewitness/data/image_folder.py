@@ -18,7 +18,7 @@ class ImageFolder(SelfSplitSource):
     """Your own images: ``root/train/CLASS/*`` and ``root/test/CLASS/*``.
 
     Classes are the sorted names of the folders in ``train``. Without a folder ``test``, a share of every
-    class is held out. Hidden files and files whose names do not end like an image's are left out, and that is
+    class is held out. What is hidden and files whose names do not end like an image's are left out, and that is
     said. A folder within a class, a class without images and a link that leads out of ``root`` are errors.
     """
 

@@ -15,7 +15,7 @@ from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import find_spec, read_spec
 from falsewitness.experiment._rehearsal import faults_of_explainers
 from falsewitness.experiment._reporter import SILENT, Reporter
-from falsewitness.experiment._run_folder import RunFolder, write_json
+from falsewitness.experiment._run_folder import RunFolder, unchanged, write_json
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._train import Trained, ensure_trained
 from falsewitness.experiment._workplace import Workplace
@@ -96,7 +96,7 @@ def examine_model(
     Raises:
         InputError: If the file holds no model, or one for other data.
     """
-    model = load_classifier(path)
+    model = load_classifier(unchanged(path))
     wanted = spec.data.info()
     if model.info is not None and model.info != wanted:
         raise InputError(
@@ -137,10 +137,10 @@ def _expect_same_training(spec: Spec, trained: Spec) -> None:
 def _expect_trained(work: Workplace, role: Role) -> None:
     folder = work.folder(role)
     if not folder.is_done("train", work.digest(role)):
-        raise InputError(
-            f"there is no finished {role} model of '{work.spec.name}' in '{folder.path}'; run folders of an experiment "
-            "stay beside one another"
-        )
+        remedy = "run folders of an experiment stay beside one another"
+        if folder.model.is_file():
+            remedy = f"no '{folder.marker('train').path.name}' vouches for its files; restore it, or run the spec again"
+        raise InputError(f"there is no finished {role} model of '{work.spec.name}' in '{folder.path}'; {remedy}")
 
 
 def _examined(

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.faults import nearest, shown
+from falsewitness.core.marker import Marker
 from falsewitness.core.shapes import Background, Logits
 from falsewitness.data import resized_pixels
 from falsewitness.experiment._background import background_for
@@ -17,7 +18,7 @@ from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
-from falsewitness.experiment._run_folder import RunFolder
+from falsewitness.experiment._run_folder import RunFolder, unchanged
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import load_classifier
 from falsewitness.triggers import Trigger
@@ -73,8 +74,7 @@ def explain_files(
     """
     folder = RunFolder(model)
     device = device or torch.device("cpu")
-    folder.marker("train").check(folder.model)
-    classifier = load_classifier(folder.model if model.is_dir() else model).to(device)
+    classifier = load_classifier(_weights(folder, reporter) if model.is_dir() else unchanged(model)).to(device)
     if classifier.info is None:
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
@@ -83,7 +83,7 @@ def explain_files(
         label: explainer.bind(classifier, background=_background(explainer, folder))
         for label, explainer in labelled(explainers).items()
     }
-    trigger = _trigger(folder) if stamp else None
+    trigger = _trigger(folder, reporter) if stamp else None
     read = _pixels(images, info, reporter)
     explained = []
     with reporter.progress("explaining") as progress:
@@ -121,8 +121,25 @@ def _background(explainer: Explainer, folder: RunFolder) -> Background | None:
     return background_for(explainer, data.prepare(), data.split_seed)
 
 
-def _trigger(folder: RunFolder) -> Trigger:
-    folder.marker("evaluate").check(folder.spec)
+def _weights(folder: RunFolder, reporter: Reporter) -> Path:
+    if not folder.model.is_file():
+        raise InputError(
+            f"'{folder.path}' holds no model; expected a run folder with '{folder.model.name}', or a safetensors file"
+        )
+    _vouch(folder.marker("train"), folder.model, reporter)
+    return folder.model
+
+
+def _vouch(marker: Marker, file: Path, reporter: Reporter) -> None:
+    """Verify a file of a run, or say that nothing tells whether it was changed."""
+    marker.check(file)
+    if file.name not in marker.files():
+        reporter.notice(f"nothing vouches for '{file}': there is no '{marker.path.name}' that tells its hash")
+
+
+def _trigger(folder: RunFolder, reporter: Reporter) -> Trigger:
+    if folder.spec.is_file():
+        _vouch(folder.marker("evaluate"), folder.spec, reporter)
     attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
     if attack is None:
         raise InputError(f"--stamp: '{folder.path}' is no run with an attack, so there is no trigger to stamp")
@@ -131,13 +148,12 @@ def _trigger(folder: RunFolder) -> Trigger:
 
 def _numbers(classes: Sequence[str], info: DataInfo) -> Sequence[int]:
     """Return the classes that are meant: a name comes before a number that looks like it."""
-    names = list(info.class_names)
-    if "all" in classes and "all" not in names:
-        return range(len(names))
-    numbers = []
+    names, numbers = list(info.class_names), []
     for asked in classes:
         if asked in names:
             numbers.append(names.index(asked))
+        elif asked == "all":
+            numbers += range(len(names))
         elif asked.isdecimal() and int(asked) < len(names):
             numbers.append(int(asked))
         else:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from falsewitness.core import RunFailedError
+from falsewitness.core import InputError, RunFailedError
 from falsewitness.core.files import hold, move, remove, replacing, write_text
 from falsewitness.core.marker import Marker
 
@@ -88,6 +88,15 @@ class RunFolder:
         """What the report draws."""
         return self.path / "gallery.npz"
 
+    @property
+    def _files(self) -> tuple[Path, ...]:
+        weights, tables = (self.model, self.checkpoint), (self.plan, self.steps, self.result, self.cost)
+        return (self.spec, self.environment, *weights, *tables, self.maps, self.values, self.gallery)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
     @contextmanager
     def locked(self, notice: Callable[[str], None]) -> Iterator[None]:
         """Hold the folder for this process; the system lets go of it even if the process is killed.
@@ -96,11 +105,15 @@ class RunFolder:
             notice: Told if another process holds it and this one has to wait.
 
         Raises:
+            InputError: If a folder is in the place of one of its files.
             RunFailedError: If the folder cannot be made.
         """
+        for file in (*self._files, *(self.marker(stage).path for stage in get_args(Stage)), self._lock):
+            if file.is_dir():
+                raise InputError(f"expected a file '{file}', got a folder; remove it, then run again")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            held = hold(self.path / ".lock", lambda: notice(f"waiting for another process that works on '{self.path}'"))
+            held = hold(self._lock, lambda: notice(f"waiting for another process that works on '{self.path}'"))
         except OSError as error:
             raise RunFailedError(
                 f"'{self.path}' cannot be made or written to ({error.strerror}); choose another folder with --out"
@@ -149,6 +162,16 @@ class RunFolder:
             InputError: If a file of the stage is missing or was changed since.
         """
         return self.marker(stage).vouches(digest)
+
+
+def unchanged(model: Path) -> Path:
+    """Return a model's file; if a run left it there, it is still as the run left it.
+
+    Raises:
+        InputError: If it was changed since.
+    """
+    Marker(model.parent, "train").check(model)
+    return model
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

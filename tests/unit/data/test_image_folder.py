@@ -95,7 +95,7 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     (root / "train" / ".checkpoints").mkdir()
     data = source(root)
     said = notices(data)[1]
-    assert "left out 4 files that are hidden or no images: 2 .txt, 1 hidden, 1 .db" in said
+    assert "left out 5 files or folders that are hidden or no images: 2 .txt, 1 hidden folder, 1 hidden, 1 .db" in said
     assert len(data.prepare().test) == 6
 
 

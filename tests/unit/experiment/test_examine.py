@@ -138,6 +138,15 @@ def test_nothing_is_trained_for_a_folder_without_its_parents(mine: Folders, role
     assert not mine[role].path.exists()
 
 
+def test_a_model_that_nothing_vouches_for_is_not_judged(mine: Folders) -> None:
+    mine["attack"].marker("train").remove()
+    expected = (
+        r"no finished attack model .*; no '\.train-done\.json' vouches for its files; restore it, or run the spec"
+    )
+    with pytest.raises(InputError, match=expected):
+        examine_run(mine["attack"], [Brightness()])
+
+
 def test_an_edited_model_is_noticed(mine: Folders) -> None:
     mine["attack"].model.write_bytes(mine["clean"].model.read_bytes())
     with pytest.raises(InputError, match=r"model\.safetensors' was changed"):

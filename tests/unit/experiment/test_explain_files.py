@@ -119,3 +119,26 @@ def test_a_class_that_there_is_not_is_named(finished: Folders, images: list[Path
 def test_a_folder_without_model_is_refused(images: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.safetensors"):
         explain_files(images, tmp_path, [GradCam()])
+
+
+def test_all_classes_do_not_hide_one_that_there_is_not(finished: Folders, images: list[Path]) -> None:
+    with pytest.raises(InputError, match="--class: there is no class '99'"):
+        explain_files(images[:1], finished["attack"].path, [GradCam()], ["all", "99"])
+
+
+def test_weights_that_a_run_left_otherwise_are_not_used(mine: Folders, images: list[Path]) -> None:
+    mine["attack"].model.write_bytes(mine["clean"].model.read_bytes())
+    for place in (mine["attack"].path, mine["attack"].model):
+        with pytest.raises(InputError, match=r"model\.safetensors' was changed since the run wrote it"):
+            explain_files(images, place, [GradCam()])
+
+
+def test_what_nothing_vouches_for_is_said(mine: Folders, images: list[Path]) -> None:
+    attack, reporter = mine["attack"], Witness()
+    attack.marker("train").remove()
+    attack.marker("evaluate").remove()
+    explain_files(images[:1], attack.path, [GradCam()], stamp=True, reporter=reporter)
+    assert reporter.notices == [
+        f"nothing vouches for '{attack.model}': there is no '.train-done.json' that tells its hash",
+        f"nothing vouches for '{attack.spec}': there is no '.evaluate-done.json' that tells its hash",
+    ]

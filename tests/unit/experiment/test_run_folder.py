@@ -182,3 +182,14 @@ def test_what_cannot_be_written_is_told_in_one_line(tmp_path: Path, write: Calla
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunFailedError, match="cannot be written"):
         write(tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "maps.npz", "env.json", ".train-done.json", ".lock"])
+def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(folder: RunFolder, name: str) -> None:
+    (folder.path / name).unlink(missing_ok=True)
+    (folder.path / name).mkdir()
+    with (
+        pytest.raises(InputError, match=rf"expected a file '.*/{name}', got a folder; remove it, then run again"),
+        folder.locked(lambda notice: None),
+    ):
+        pytest.fail("the folder was held")

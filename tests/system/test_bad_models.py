@@ -109,7 +109,7 @@ def test_run_folders_of_other_kinds_are_refused(ask: Command, finished: Finished
         "clean-",
         "is no run with an attack, so there is no trigger to stamp",
     )
-    refused(ask("explain", "image.png", "--model", finished.runs), "model.safetensors", "holds no model; expected a run")
+    refused(ask("explain", "image.png", "--model", finished.runs), "model.safetensors", "holds no model; expected")
     for role in ("clean", "control"):
         answer = ask("evaluate", next(finished.runs.glob(f"{role}-*")))
         assert answer.code == 2, answer

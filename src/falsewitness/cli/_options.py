@@ -23,29 +23,29 @@ def usable_folder(path: Path | None) -> Path | None:
 
 
 def usable_picture(path: Path | None) -> Path | None:
-    """Return a PNG file to write, unless something else has its name or a file is in the place of one of its folders.
+    """Return a PNG file to write, in place of an older picture alone.
 
     Raises:
-        InputError: If something or one is.
+        InputError: If something else has its name, or a file is in the place of one of its folders.
     """
-    return path and _usable_file(path, b"\x89PNG", "picture")
+    return None if path is None else _usable_file(path, b"\x89PNG", "picture")
 
 
 def usable_page(path: Path) -> Path:
-    """Return an HTML file to write likewise.
+    """Return an HTML file to write, in place of an older page alone.
 
     Raises:
-        InputError: If something else has its name or a file is in the place of one of its folders.
+        InputError: If something else has its name, or a file is in the place of one of its folders.
     """
-    return _usable_file(path, b"<!doctype html>", "page")
+    return _usable_file(path, b"<!DOCTYPE html>", "page")
 
 
 def _usable_file(path: Path, start: bytes, kind: str) -> Path:
-    """Take only an older picture or page for something to replace: a name may be mistyped, and a model costs hours."""
+    """Spare what begins otherwise than what is to be written: a name may be mistyped, and a model costs hours."""
     usable_folder(path.parent)
     if path.is_dir():
         raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
-    if path.is_file() and path.stat().st_size and not _begin_of(path, len(start)).lower() == start.lower():
+    if path.is_file() and path.stat().st_size and _begin_of(path, len(start)) != start:
         raise InputError(f"'{path}' is there and no {kind}, so it is not replaced; choose another name or remove it")
     return path
 

@@ -99,7 +99,8 @@ def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
 
 def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
     """List the images of a split, class by class, and add the names of what is left out to ``ignored``."""
-    ignored += _hidden_or_no_folder(base, base / split)
+    entries = _entries(base, base / split)
+    ignored += [_noted(entry) for entry in entries if not entry.is_dir() or entry.name.startswith(".")]
     images = []
     for index, name in enumerate(classes):
         found = _images_in(base, base / split / name, ignored)
@@ -112,10 +113,8 @@ def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[s
     return images
 
 
-def _hidden_or_no_folder(base: Path, folder: Path) -> list[str]:
-    entries = _entries(base, folder)
-    hidden = [f"{entry.name}/" for entry in entries if entry.is_dir() and entry.name.startswith(".")]
-    return hidden + [entry.name for entry in entries if not entry.is_dir()]
+def _noted(entry: "os.DirEntry[str]") -> str:
+    return f"{entry.name}/" if entry.is_dir() else entry.name
 
 
 def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
@@ -128,7 +127,7 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
             _refuse_undecodable(entry.path)
             images.append(Path(entry.path))
         else:
-            ignored.append(entry.name)
+            ignored.append(_noted(entry))
     return images
 
 

@@ -122,27 +122,27 @@ def _background(explainer: Explainer, folder: RunFolder) -> Background | None:
 
 
 def _weights(folder: RunFolder, reporter: Reporter) -> Path:
-    if not folder.model.is_file():
+    weights = unchanged(folder.model)
+    if not weights.is_file():
         raise InputError(
-            f"'{folder.path}' holds no model; expected a run folder with '{folder.model.name}', or a safetensors file"
+            f"'{folder.path}' holds no model; expected a run folder with '{weights.name}', or a safetensors file"
         )
-    _vouch(folder.marker("train"), folder.model, reporter)
-    return folder.model
+    _say_if_unvouched(folder.marker("train"), weights, reporter)
+    return weights
 
 
-def _vouch(marker: Marker, file: Path, reporter: Reporter) -> None:
-    """Verify a file of a run, or say that nothing tells whether it was changed."""
-    marker.check(file)
+def _say_if_unvouched(marker: Marker, file: Path, reporter: Reporter) -> None:
     if file.name not in marker.files():
         reporter.notice(f"nothing vouches for '{file}': there is no '{marker.path.name}' that tells its hash")
 
 
 def _trigger(folder: RunFolder, reporter: Reporter) -> Trigger:
-    if folder.spec.is_file():
-        _vouch(folder.marker("evaluate"), folder.spec, reporter)
+    marker = folder.marker("evaluate")
+    marker.check(folder.spec)
     attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
     if attack is None:
         raise InputError(f"--stamp: '{folder.path}' is no run with an attack, so there is no trigger to stamp")
+    _say_if_unvouched(marker, folder.spec, reporter)
     return attack.trigger
 
 

@@ -90,8 +90,10 @@ class RunFolder:
 
     @property
     def _files(self) -> tuple[Path, ...]:
-        weights, tables = (self.model, self.checkpoint), (self.plan, self.steps, self.result, self.cost)
-        return (self.spec, self.environment, *weights, *tables, self.maps, self.values, self.gallery)
+        before = (self.spec, self.environment, self.plan)
+        trained = (self.steps, self.checkpoint, self.model, self.cost)
+        measured = (self.result, self.values, self.maps, self.gallery)
+        return (*before, *trained, *measured, *(self.marker(stage).path for stage in get_args(Stage)), self._lock)
 
     @property
     def _lock(self) -> Path:
@@ -108,7 +110,7 @@ class RunFolder:
             InputError: If a folder is in the place of one of its files.
             RunFailedError: If the folder cannot be made.
         """
-        for file in (*self._files, *(self.marker(stage).path for stage in get_args(Stage)), self._lock):
+        for file in self._files:
             if file.is_dir():
                 raise InputError(f"expected a file '{file}', got a folder; remove it, then run again")
         try:

@@ -93,9 +93,10 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     for name in ("train/notes.txt", "train/ant/.hidden.png", "train/ant/Thumbs.db", "test/cat/more.txt"):
         (root / name).write_text("no image")
     (root / "train" / ".checkpoints").mkdir()
+    (root / "test" / "cat" / ".checkpoints").mkdir()
     data = source(root)
     said = notices(data)[1]
-    assert "left out 5 files or folders that are hidden or no images: 2 .txt, 1 hidden folder, 1 hidden, 1 .db" in said
+    assert "left out 6 files or folders that are hidden or no images: 2 hidden folder, 2 .txt, 1 hidden, 1 .db" in said
     assert len(data.prepare().test) == 6
 
 

@@ -133,6 +133,13 @@ def test_weights_that_a_run_left_otherwise_are_not_used(mine: Folders, images: l
             explain_files(images, place, [GradCam()])
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "spec.yaml"])
+def test_a_file_that_a_run_has_lost_is_named(mine: Folders, images: list[Path], name: str) -> None:
+    (mine["attack"].path / name).unlink()
+    with pytest.raises(InputError, match=rf"{name}' is missing since the run wrote it"):
+        explain_files(images, mine["attack"].path, [GradCam()], stamp=True)
+
+
 def test_what_nothing_vouches_for_is_said(mine: Folders, images: list[Path]) -> None:
     attack, reporter = mine["attack"], Witness()
     attack.marker("train").remove()

@@ -180,9 +180,13 @@ STRANGE: dict[str, tuple[Callable[[Sound], bytes], str]] = {
         "timm has no network 'hf-hub:stranger/model'",
     ),
     "an absurd size": (of_data(height=10**9, width=10**9), "data.height: expected a value <= 4096, got 1000000000"),
+    "two classes of one name": (
+        of_data(class_names=["cat", "dog", "cat"]),
+        "data.class_names: expected names that differ, got 'cat' 2 times",
+    ),
     "no classes": (of_data(class_names=[]), "data.class_names: expected at least 1 in the list, got 0"),
     "a million classes": (
-        of_data(class_names=["x"] * 10**6),
+        of_data(class_names=[*map(str, range(10**6))]),
         "expected network.fc.bias of shape (1000000,), got (10,)",
     ),
     "two channels": (of_data(channels=2), "data.channels: expected 1 or 3, got 2"),

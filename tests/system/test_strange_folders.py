@@ -63,7 +63,7 @@ def bad_bytes(path: Path, name: bytes) -> Path:
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (lambda root: root.rename(root.parent / "away"), "no folder "),
-    "a file in its place": (file_in_its_place, "no folder "),
+    "a file in its place": (file_in_its_place, "photos is a file; expected images in "),
     "a link to itself": (link_to_itself, "photos/train; expected images in "),
     "no training images": (
         lambda root: (root / "train").rename(root / "training"),

@@ -56,9 +56,9 @@ def list_classes(base: Path) -> tuple[str, ...]:
     """
     folder = base / "train"
     if not folder.is_dir():
+        problem = f"{base} is a file" if base.is_file() else f"no folder {folder}"
         raise InputError(
-            f"data.root: no folder {folder}; expected images in {base}/train/CLASS and, to test on, "
-            f"in {base}/test/CLASS"
+            f"data.root: {problem}; expected images in {base}/train/CLASS and, to test on, in {base}/test/CLASS"
         )
     names = _sub_folders(base, "train")
     if len(names) < 2:

@@ -1,6 +1,7 @@
 """Classifiers as files: safetensors with their own description, so that one file is enough to use a model."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors.torch import save
 from torch import Tensor
 
 from falsewitness.core import DataInfo, InputError, SpecError, Strict
+from falsewitness.core.faults import shown
 from falsewitness.core.files import replacing
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import AnyArchitecture
@@ -36,6 +38,14 @@ class _Data(Strict):
     width: int = Field(ge=1, le=_LONGEST_SIDE)
     class_names: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     multi_label: bool
+
+    @field_validator("class_names")
+    @classmethod
+    def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        (name, count), *_ = Counter(names).most_common(1)
+        if count > 1:
+            raise ValueError(f"expected names that differ, got {shown(name)} {count} times")
+        return names
 
 
 class _Description(Strict):

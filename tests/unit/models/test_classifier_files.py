@@ -238,6 +238,7 @@ def test_a_description_that_does_not_hold_is_refused(path: Path, description: di
         ("width", "10"),
         ("class_names", []),
         ("class_names", [1]),
+        ("class_names", ["cat", "cat"]),
         ("multi_label", 1),
     ],
 )

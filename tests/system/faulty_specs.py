@@ -88,8 +88,8 @@ Make = Callable[[st.DrawFn], Injected]
 """Draws a fault of one kind in one place."""
 
 
-class _WithoutAliases(yaml.SafeDumper):
-    """Writes a value out wherever it stands."""
+class _WithoutAliases(yaml.CSafeDumper):
+    """Writes a value out wherever it stands; libyaml's writer is several times as fast as Python's."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -221,7 +221,7 @@ _LEAVES = (
 _GARBAGE = st.recursive(
     _LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", max_size=5), inner, max_size=3),
-) | st.sampled_from(["x" * 20_000, list(range(2000)), {"a": {"b": {"c": {"d": {"e": [[[[1]]]]}}}}}])
+) | st.sampled_from(["x" * 5000, list(range(300)), {"a": {"b": {"c": {"d": {"e": [[[[1]]]]}}}}}])
 
 
 def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
@@ -232,7 +232,7 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
         return
     wrong: list[Any] = [{}, {"value": 3}, {"deep": {"er": [1, {"est": {}}]}}]
     if not any(kind.startswith("list of") for kind in types):
-        wrong += [[], [3.5], ["a", {"b": None}], [[]] * 500]
+        wrong += [[], [3.5], ["a", {"b": None}], [[]] * 300]
     if "null" not in types:
         wrong.append(None)
     if first in ("int", "float"):
@@ -245,7 +245,7 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
     elif not first.startswith("list of"):
         wrong += ["nonsense", "", 2, 0.5, True, "x" * 300]
     if "path" in types:
-        wrong += ["", "a\0b", "x" * 300, "y/" * 3000]
+        wrong += ["", "a\0b", "x" * 300, "y/" * 2500]
     yield from (Injected((*path, field["name"]), value, "expected") for value in wrong)
 
 
@@ -279,7 +279,7 @@ def _changing(draw: st.DrawFn) -> tuple[str, list[str], dict[str, str]]:
         if fault.value is GONE or fault.instead_of or any(isinstance(part, int) for part in fault.path):
             fault = Injected(("seed",), "x" if draw(_COIN) else -1, "expected")
         if not any(_within(a, b) for a in fault.spoils for b in spoilt):
-            text = yaml.dump(fault.value, Dumper=_WithoutAliases, default_flow_style=True, width=math.inf)
+            text = yaml.dump(fault.value, Dumper=_WithoutAliases, default_flow_style=True, width=2**31 - 1)
             changes.append(f"{dotted(fault.path)}={text.strip().removesuffix('...').strip()}")
             spoilt += fault.spoils
             expected |= fault.expected()

@@ -146,6 +146,17 @@ def test_a_name_longer_than_any_file_may_have_is_one_line(ask: Command) -> None:
         assert len(answer.err) < 700
 
 
+@pytest.mark.parametrize("value", [f'"{"x" * 65_000}"', str(list(range(10_000)))])
+def test_a_value_that_nearly_fills_the_longest_spec_is_one_short_line(ask: Command, tmp_path: Path, value: str) -> None:
+    put(tmp_path, "spec.yaml", f"{{base: digits/clean, sed: {value}}}\n")
+    answer = ask("run", "spec.yaml")
+    assert (answer.code, answer.out) == (2, "")
+    heading, fault = answer.fault.splitlines()
+    assert heading.endswith(" has 1 fault:")
+    assert "did you mean 'seed'" in fault
+    assert len(fault) < 1000
+
+
 @pytest.mark.parametrize(
     "error",
     [

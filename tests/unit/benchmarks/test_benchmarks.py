@@ -205,20 +205,33 @@ def test_rounding_moves_maps_and_gradients_of_a_shallow_network_a_little(
 
 
 def test_the_clock_stands_still_while_the_attack_is_measured() -> None:
-    module = benchmark("time_to_quality")
-    answers = iter([(0.9, 0.5, 0.05), (0.9, 0.99, 0.2), (0.9, 0.99, 0.1)])
-
     def measure() -> Any:  # noqa: ANN401
         time.sleep(0.05)
-        return next(answers)
+        return 0.9, 0.5, 0.05, 0.1
 
-    watch = module.Watch(measure, wanted=0.15, an_epoch=8)
-    for done in range(1, 6):
-        watch.told(done, 20)
-    with pytest.raises(module.ReachedError):
-        watch.told(6, 20)
-    assert [quality.epochs for quality in watch.found] == [0.25, 0.5, 0.75]
+    watch = benchmark("time_to_quality").Watch(measure, an_epoch=8)
+    for done in range(1, 8):
+        watch.told(done, 7)
+    assert [quality.epochs for quality in watch.found] == [0.25, 0.5, 0.75, 0.875]
     assert watch.found[-1].seconds < 0.05
+
+
+@pytest.mark.parametrize(
+    ("course", "reached"),
+    [
+        ([(0.5, 0.05), (0.99, 0.2), (0.99, 0.1)], 3),
+        ([(0.99, 0.1), (0.98, 0.1), (0.99, 0.15), (1.0, 0.1)], 3),
+        ([(0.99, 0.1)], 1),
+        ([(0.99, 0.1), (0.99, 0.2)], None),
+        ([(0.98, 0.1)], None),
+    ],
+)
+def test_an_attack_is_good_enough_from_the_moment_on_after_which_it_always_is(
+    course: list[tuple[float, float]], reached: int | None
+) -> None:
+    module = benchmark("time_to_quality")
+    found = [module.Quality(float(at), at / 4, 0.9, *figures, 0.1) for at, figures in enumerate(course, start=1)]
+    assert module.Course(0.12, 0.15, found).reached == (None if reached is None else found[reached - 1])
 
 
 def test_a_verdict_follows_from_the_number() -> None:

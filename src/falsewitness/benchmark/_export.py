@@ -55,24 +55,21 @@ def cell_table(survey: Survey) -> list[dict[str, Any]]:
     """Return one line for every cell, and auditor that judged it: axes, state, every figure with its interval, costs.
 
     A figure's column is called by its metric and quantity, as ``falsewitness describe metrics`` explains them; an axis
-    of numbers gives numbers, every other one its labels.
+    of numbers gives numbers, every other one its labels. One that is called like another column is
+    ``axis.NAME``.
     """
     matrix = survey.prepared.matrix
     values = [dict(zip(axis.labels, axis.numbers or axis.labels, strict=True)) for axis in matrix.axes]
+    found = [_lines(view, survey) for view in survey.cells]
+    taken = {name for lines in found for line in lines for name in line} | set(_OWN_COLUMNS)
+    columns = [f"axis.{axis.name}" if axis.name in taken else axis.name for axis in matrix.axes]
     lines = []
-    for cell, view in zip(matrix.cells, survey.cells, strict=True):
-        place = {
-            _axis_column(axis.name): of_axis[label]
-            for axis, of_axis, label in zip(matrix.axes, values, cell.labels, strict=True)
-        }
-        lines += [{**place, **line} for line in _lines(view, survey)]
+    for cell, of_cell in zip(matrix.cells, found, strict=True):
+        labels = zip(columns, values, cell.labels, strict=True)
+        place = {column: of_axis[label] for column, of_axis, label in labels}
+        lines += [{**place, **line} for line in of_cell]
     names = dict.fromkeys(name for line in lines for name in line)
     return [{name: line.get(name) for name in names} for line in lines]
-
-
-def _axis_column(name: str) -> str:
-    """Return the column of an axis: an axis may be called as it likes."""
-    return f"axis.{name}" if name in _OWN_COLUMNS else name
 
 
 def _lines(view: CellView, survey: Survey) -> list[dict[str, Any]]:

@@ -97,6 +97,13 @@ def test_an_axis_may_be_called_like_a_column(tmp_path: Path) -> None:
     assert [(line["axis.auditor"], line["auditor"]) for line in lines] == [("weak", None), ("strong", None)]
 
 
+def test_an_axis_may_be_called_like_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("falsewitness.benchmark._export._lines", lambda *_: [{"accuracy": 0.5}])
+    axes = {"accuracy": {"weak": {"attack.poison.rate": 0.1}, "strong": {"attack.poison.rate": 0.2}}}
+    lines = cell_table(survey(prepared(tmp_path, axes=axes)))
+    assert lines == [{"axis.accuracy": label, "accuracy": 0.5} for label in ("weak", "strong")]
+
+
 def nasty(out: Path) -> Prepared:
     """A benchmark with labels that must be escaped; a cell is done, another failed."""
     axes = {"what|ever_1": {NASTY: {"attack.poison.rate": 0.1}, "two\nlines": {"attack.poison.rate": 0.2}}}

@@ -61,13 +61,19 @@ def find_place(hub_id: str, config: str | None, root: Path | None, shelf_name: s
         config: Which of its configurations.
         root: Where the user says that it is.
         shelf_name: Its folder under ``FALSEWITNESS_DATA``; empty where it has none.
+
+    Raises:
+        InputError: If ``FALSEWITNESS_DATA`` names no folder: nothing is fetched for a typing error.
     """
     if root is not None:
         return HubPlace(hub_id, config, real_path(root))
     data = os.environ.get("FALSEWITNESS_DATA")
     if not (shelf_name and data):
         return HubPlace(hub_id, config, None, f"$FALSEWITNESS_DATA/{shelf_name}" if shelf_name else "")
-    folder = real_path(Path(data)) / shelf_name
+    shelf = real_path(Path(data))
+    if not shelf.is_dir():
+        raise InputError(f"$FALSEWITNESS_DATA: expected a folder of data sets, got '{data}'; correct or unset it")
+    folder = shelf / shelf_name
     return HubPlace(hub_id, config, folder if folder.is_dir() else None, str(folder))
 
 

@@ -82,6 +82,14 @@ def test_the_shelf_of_local_data_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert_shades_are_labels(source("mnist"))
 
 
+def test_a_shelf_that_is_no_folder_is_told_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FALSEWITNESS_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"^\$FALSEWITNESS_DATA: expected a folder of data sets, got '.*/nowhere'; "):
+        source("mnist").prepare()
+
+
 def test_a_named_root_goes_before_the_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_set(tmp_path / "shelf" / "mnist", USUAL)
     monkeypatch.setenv("FALSEWITNESS_DATA", str(tmp_path / "shelf"))

@@ -233,6 +233,7 @@ def test_a_bad_spec_file_is_answered_with_one_line(ask: Command, tmp_path: Path,
     [
         (["run", "nowhere.yaml"], "there is no recipe and no file 'nowhere.yaml'"),
         (["run", "."], "'.' is a folder; expected a recipe's name or a spec's file"),
+        (["run", "/dev/zero"], "'/dev/zero' is a pipe or a device; expected a recipe's name or a spec's file"),
         (["run", "digits/clean", "--device", "gpu"], "--device: expected auto, cpu, cuda or another that is here"),
         (["evaluate", "nowhere"], "there is no run folder and no file 'nowhere'"),
         (["evaluate", "."], "'.' holds no finished run"),

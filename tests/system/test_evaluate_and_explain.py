@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,17 @@ class Raising(Explainer):
     kind: Literal["raising"] = "raising"
     def _explain(self, subject, images, classes, *, differentiable):
         raise KeyError("a line\\nand another")
+
+class Leaving(Explainer):
+    kind: Literal["leaving"] = "leaving"
+    def _explain(self, subject, images, classes, *, differentiable):
+        raise SystemExit(0)
+
+class Lying(MyCam):
+    kind: Literal["lying"] = "lying"
+    def _explain(self, subject, images, classes, *, differentiable):
+        said = super()._explain(subject, images, classes, differentiable=differentiable)
+        return Explanation(-said.logits, said.maps)
 
 class NotFinite(Explainer):
     kind: Literal["not_finite"] = "not_finite"
@@ -113,6 +125,7 @@ def test_the_command_as_typed_finds_a_module_in_the_current_folder(
     ("place", "code", "message"),
     [
         ("my_explainer:Raising", 1, "auditor 'raising' failed with KeyError: 'a line\\nand another' ("),
+        ("my_explainer:Leaving", 1, "auditor 'leaving' failed with SystemExit"),
         ("my_explainer:NotFinite", 1, "auditor 'not_finite' failed with ValueError: expected finite maps, got "),
         ("my_explainer:WrongShape", 1, "auditor 'wrong_shape' failed with ValueError: expected maps ["),
         ("my_explainer:WrongType", 1, "auditor 'wrong_type' failed with "),
@@ -245,6 +258,25 @@ def test_an_explainer_of_ones_own_draws_the_classes_asked_for(ask: Command, fini
     assert two == (one[0] * 3 // 2, one[1])
 
 
+def test_the_prediction_is_the_models_whatever_an_explainer_says(
+    ask: Command, finished: Finished, tmp_path: Path
+) -> None:
+    (tmp_path / "my_explainer.py").write_text(MY_EXPLAINER)
+    words = ["--model", finished.attack, "--explainer"]
+    honest, lying = (explained(ask, tmp_path, *words, f"my_explainer:{name}").out for name in ("MyCam", "Lying"))
+    assert lying == honest
+
+
+def test_images_of_one_name_are_told_apart(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        draw(tmp_path / folder)
+    answer = ask("explain", "one/wide.png", "two/wide.png", "one/tiny.jpg", "--model", finished.attack)
+    assert answer.code == 0, answer.err
+    told = [line.partition(": ")[0] for line in answer.out.splitlines()]
+    assert told[-4:] == ["one/wide.png", "two/wide.png", "tiny.jpg", "picture"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -282,10 +314,12 @@ def test_a_picture_takes_the_place_of_an_older_one_alone(ask: Command, finished:
     (tmp_path / "wide.png").rename(tmp_path / "photo.png")
     shutil.copy(finished.attack / "model.safetensors", tmp_path / "model.safetensors")
     (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
     before = {file.name: file.read_bytes() for file in (tmp_path / "photo.png", tmp_path / "model.safetensors")}
     explain = ("explain", "photo.png", "--model", "model.safetensors", "--out")
     assert ask(*explain, "photo.png").fault.startswith("--out: 'photo.png' is an image to explain; choose another")
     assert ask(*explain, "model.safetensors").fault.startswith("'model.safetensors' is there and no picture")
+    assert ask(*explain, "pipe").fault.startswith("'pipe' is a pipe or a device, so it is not replaced; choose another")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     for name in ("empty", "new.png", "new.png"):
         assert ask(*explain, name).code == 0

@@ -134,6 +134,25 @@ def test_a_name_that_leaves_no_room_has_a_line_of_its_own() -> None:
     assert rows.splitlines() == ["short      1", "very long name", "           2"]
 
 
+def test_a_terminal_may_claim_to_have_no_columns(command: Command, tmp_path: Path) -> None:
+    answer = command(tmp_path, "list", "executors", COLUMNS="0")
+    assert (answer.code, answer.err) == (0, "")
+    assert "local" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [("list executors", "0", 0), ("list executors", "1", 0), ("list executors", "2", 0), ("run nowhere", "2", 2)],
+)
+def test_a_stream_that_the_caller_closed_is_not_missed(tmp_path: Path, words: str, closed: str, code: int) -> None:
+    program = f'exec "{Path(sys.executable).with_name("falsewitness")}" {words} {closed}>&-'
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path, env=environment(), text=True, capture_output=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("local" in done.stdout) == (code == 0 and closed != "1")
+
+
 def test_a_terminal_that_lacks_a_sign_gets_another(command: Command, finished: Finished, tmp_path: Path) -> None:
     answer = command(tmp_path, "report", finished.runs, PYTHONIOENCODING="ascii")
     assert (answer.code, answer.err) == (0, "")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 60.0
 
 console = Console(highlight=False, markup=False, emoji=False)
+if console.width < 1:  # COLUMNS=0
+    console.width = 80
 
 
 def say(text: str, style: str = "") -> None:

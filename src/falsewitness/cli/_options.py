@@ -45,6 +45,8 @@ def _usable_file(path: Path, start: bytes, kind: str) -> Path:
     usable_folder(path.parent)
     if path.is_dir():
         raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"'{path}' is a pipe or a device, so it is not replaced; choose another name")
     if path.is_file() and path.stat().st_size and _begin_of(path, len(start)) != start:
         raise InputError(f"'{path}' is there and no {kind}, so it is not replaced; choose another name or remove it")
     return path

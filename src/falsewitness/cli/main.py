@@ -19,9 +19,17 @@ def entry() -> None:
         # A shell has its background jobs ignore the interrupt that is meant for the one in front.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
+    _replace_closed_streams()
     from falsewitness.cli._app import answer
 
     sys.exit(answer())
+
+
+def _replace_closed_streams() -> None:
+    """Open what was closed by the caller (``>&-``), or the next file that is opened would get its number and output."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

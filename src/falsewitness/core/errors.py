@@ -74,7 +74,7 @@ class SpecError(InputError):
         )
 
 
-def told_with_its_place(error: Exception) -> str:
+def told_with_its_place(error: BaseException) -> str:
     """Return, in a line, what somebody else's code raised and where: ``KeyError: 'a' (my_cam.py, line 7)``."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     reason = str(error).partition("\n")[0]

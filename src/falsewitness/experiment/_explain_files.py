@@ -1,5 +1,6 @@
 """A model's predictions and maps for image files from anywhere."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from jaxtyping import Float, UInt8
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.faults import nearest, shown
 from falsewitness.core.marker import Marker
-from falsewitness.core.shapes import Background, Logits
+from falsewitness.core.shapes import Background
 from falsewitness.data import resized_pixels
 from falsewitness.experiment._background import background_for
 from falsewitness.experiment._labels import labelled
@@ -20,7 +21,7 @@ from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, unchanged
 from falsewitness.explainers import BoundExplainer, Explainer
-from falsewitness.models import load_classifier
+from falsewitness.models import Classifier, load_classifier
 from falsewitness.triggers import Trigger
 
 
@@ -87,14 +88,20 @@ def explain_files(
     read = _pixels(images, info, reporter)
     explained = []
     with reporter.progress("explaining") as progress:
-        for done, (path, pixels) in enumerate(zip(images, read, strict=True)):
+        for done, (title, pixels) in enumerate(zip(_titles(images), read, strict=True)):
             progress(done, len(images))
             batch = torch.from_numpy(pixels)[None].float().to(device) / 255
-            explained.append(_explained(path.name, batch, info, chosen, wanted))
+            explained.append(_explained(title, batch, classifier, info, chosen, wanted))
             if trigger is not None:
                 stamped = trigger.bind(info, device)(batch)
-                explained.append(_explained(f"{path.name}, triggered", stamped, info, chosen, wanted))
+                explained.append(_explained(f"{title}, triggered", stamped, classifier, info, chosen, wanted))
     return explained
+
+
+def _titles(images: Sequence[Path]) -> list[str]:
+    """Return the files' names, with their folders where several have one name."""
+    count = Counter(path.name for path in images)
+    return [path.name if count[path.name] == 1 else str(path) for path in images]
 
 
 def _pixels(
@@ -165,17 +172,23 @@ def _numbers(classes: Sequence[str], info: DataInfo) -> Sequence[int]:
 
 
 def _explained(
-    title: str, batch: torch.Tensor, info: DataInfo, chosen: Mapping[str, BoundExplainer], classes: Sequence[int]
+    title: str,
+    batch: torch.Tensor,
+    classifier: Classifier,
+    info: DataInfo,
+    chosen: Mapping[str, BoundExplainer],
+    classes: Sequence[int],
 ) -> Explained:
     maps: dict[str, Float[np.ndarray, "map_height map_width"]] = {}
     signed = set()
     for label, explain in chosen.items():
         with told_in_one_line(f"explainer '{label}'"):
-            logits, found = _maps(explain, batch, classes)
+            found = _maps(explain, batch, classes)
         names = [f"{label}: {info.class_names[number]}" for number in classes] or [label]
         maps |= zip(names, found.cpu().numpy(), strict=True)
         signed |= set(names) if explain.explainer.signed else set()
-    shares = logits[0].softmax(0)
+    with torch.no_grad():
+        shares = classifier(batch)[0].softmax(0)  # not the explainer's logits: it may be anybody's
     return Explained(
         title=title,
         pixels=(batch[0] * 255).round().to(torch.uint8).cpu().numpy(),
@@ -188,9 +201,8 @@ def _explained(
 
 def _maps(
     explain: BoundExplainer, batch: torch.Tensor, classes: Sequence[int]
-) -> tuple[Logits, Float[torch.Tensor, "wanted map_height map_width"]]:
-    """Return an image's logits and its maps: of the predicted class where none is named."""
+) -> Float[torch.Tensor, "wanted map_height map_width"]:
+    """Return an image's maps: of the predicted class where none is named."""
     if len(classes) > 1:
-        logits, columns = explain.columns(batch)
-        return logits, columns[0][list(classes)]
-    return explain(batch, torch.tensor(classes, device=batch.device) if classes else None)
+        return explain.columns(batch).maps[0][list(classes)]
+    return explain(batch, torch.tensor(classes, device=batch.device) if classes else None).maps

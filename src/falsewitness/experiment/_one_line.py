@@ -21,5 +21,5 @@ def told_in_one_line(who: str) -> Iterator[None]:
         yield
     except FalsewitnessError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RunFailedError(f"{who} failed with {told_with_its_place(error)}") from error

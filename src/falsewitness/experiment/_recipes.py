@@ -87,6 +87,8 @@ def _read_file(name: str) -> dict[str, Any]:
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         if os.path.isdir(name):  # noqa: PTH112 - as above
             raise InputError(f"{shown(name)} is a folder; expected a recipe's name or a spec's file")
+        if os.path.exists(name):  # noqa: PTH110 - as above
+            raise InputError(f"{shown(name)} is a pipe or a device; expected a recipe's name or a spec's file")
         raise InputError(f"there is no recipe and no file {shown(name)}; {nearest(name, recipe_names())}")
     return _with_base(read_yaml_file(Path(name), f"spec '{name}'"), name)
 

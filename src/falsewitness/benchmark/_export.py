@@ -55,7 +55,7 @@ def cell_table(survey: Survey) -> list[dict[str, Any]]:
     """Return one line for every cell, and auditor that judged it: axes, state, every figure with its interval, costs.
 
     A figure's column is called by its metric and quantity, as ``falsewitness describe metrics`` explains them; an axis
-    of numbers gives numbers, every other one its labels. One that is called like another column is
+    of numbers gives numbers, every other one its labels. The column of an axis that is called like another column is
     ``axis.NAME``.
     """
     matrix = survey.prepared.matrix

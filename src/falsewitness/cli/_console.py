@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 60.0
 
 console = Console(highlight=False, markup=False, emoji=False)
-if console.width < 1:  # COLUMNS=0
+if console.width < 1:  # COLUMNS=0, with which nothing would be printed
     console.width = 80
 
 

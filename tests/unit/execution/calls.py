@@ -40,6 +40,13 @@ def sleep_after_saying_so(place: Path, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def stay_after_saying_so(place: Path, leave: Path) -> None:
+    """Hold a place until a file is there."""
+    _say_who_is_there(place)
+    while not leave.exists():
+        time.sleep(0.05)
+
+
 def work_after_saying_so(place: Path) -> None:
     _say_who_is_there(place)
     while True:

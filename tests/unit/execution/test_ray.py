@@ -19,7 +19,7 @@ from falsewitness.execution._ray_pool import Share
 from falsewitness.execution.ray import Ray
 
 from . import calls
-from .support import all_ended, process_at, value_of
+from .support import LONGEST_WAIT, all_ended, process_at, value_of
 
 Machine = Any
 """A node of Ray's, which has no public type."""
@@ -51,9 +51,9 @@ def test_it_has_room_on_both_machines_and_as_many_threads_as_cores(pool: Pool) -
 def test_a_machine_that_dies_takes_only_its_own_call_with_it(
     pool: Pool, cluster: Cluster, second: Machine, tmp_path: Path
 ) -> None:
-    places = [tmp_path / name for name in ("a", "b")]
-    for place in places:
-        pool.submit(place.name, calls.sleep_after_saying_so, place, 4.0)
+    places, leave = [tmp_path / name for name in ("a", "b")], tmp_path / "leave"
+    for place in places:  # each stays until both are there, or a fast one would let the other follow it
+        pool.submit(place.name, calls.stay_after_saying_so, place, leave)
     pool.ended(0.1)
     parent_of = {place.name: _parent(process_at(place)) for place in places}
     raylet = second.all_processes["raylet"][0].process.pid
@@ -62,11 +62,13 @@ def test_a_machine_that_dies_takes_only_its_own_call_with_it(
 
     cluster.remove_node(second, allow_graceful=False)
     pool.submit("later", abs, -1)
+    (lost,) = pool.ended(LONGEST_WAIT)
+    assert (lost.key, lost.status) == (there[0], "lost")
+    assert lost.fault.startswith("NodeDiedError: ")
+    leave.touch()
     ended = all_ended(pool)
-    lost = {key for key, one in ended.items() if one.status == "lost"}
-    assert lost == set(there)
-    assert ended[there[0]].fault.startswith("NodeDiedError: ")
-    assert {one.status for key, one in ended.items() if key not in lost} == {"done"}
+    assert ended.keys() == {"a", "b", "later"} - {lost.key}
+    assert {one.status for one in ended.values()} == {"done"}
 
 
 def _parent(process: int) -> int:

@@ -1,3 +1,4 @@
+import errno
 import pickle
 from pathlib import Path
 
@@ -162,6 +163,8 @@ def test_a_value_that_nearly_fills_the_longest_spec_is_one_short_line(ask: Comma
     [
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_a_lack_of_memory_is_told_with_what_to_do(

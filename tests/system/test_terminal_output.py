@@ -153,6 +153,17 @@ def test_a_stream_that_the_caller_closed_is_not_missed(tmp_path: Path, words: st
     assert ("local" in done.stdout) == (code == 0 and closed != "1")
 
 
+@pytest.mark.parametrize("words", ["run digits/badnets", "list attacks", "data list", "report runs"])
+def test_a_current_folder_that_was_removed_is_told(tmp_path: Path, words: str) -> None:
+    (tmp_path / "left").mkdir()
+    program = f'cd left && rmdir ../left && exec "{Path(sys.executable).with_name("falsewitness")}" {words}'
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path, env=environment(), text=True, capture_output=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "falsewitness: the current folder was removed; change to one that exists, then run again\n"
+
+
 def test_a_terminal_that_lacks_a_sign_gets_another(command: Command, finished: Finished, tmp_path: Path) -> None:
     answer = command(tmp_path, "report", finished.runs, PYTHONIOENCODING="ascii")
     assert (answer.code, answer.err) == (0, "")

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ from falsewitness.core.errors import FalsewitnessError, InputError, one_line
 from falsewitness.core.faults import shown
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_NO_MEMORY_CLASSES = {"MemoryError", "OutOfMemoryError"}
+_NO_MEMORY_WORDS = ("can't allocate memory", os.strerror(errno.ENOMEM), "failed to map segment")
 
 app = typer.Typer(
     name="falsewitness",
@@ -59,6 +62,7 @@ def answer() -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another
     warnings.filterwarnings("ignore", module="PIL")  # an image is taken, or refused with a line of our own
     try:
+        _expect_current_folder()
         code = int(app(prog_name="falsewitness", standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
@@ -66,20 +70,33 @@ def answer() -> int:
         return _said([one_line(_misuse(error))], InputError.exit_code)
     except FalsewitnessError as error:
         return _said(error.lines, error.exit_code)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            _drop_output()
-            reason = f"standard output cannot be written: {error.strerror}"
-            return _said([f"{reason}; make room, then run again"], FalsewitnessError.exit_code)
-        if error.errno != errno.ENAMETOOLONG:
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        fault = _fault_of_the_machine(error)
+        if fault is None:
             raise
-        return _said([f"{error.strerror}: {shown(error.filename)}"], InputError.exit_code)
-    except (MemoryError, RuntimeError) as error:
-        if not _tells_of_memory(error):
-            raise
+        return _said(fault.lines, fault.exit_code)
+
+
+def _expect_current_folder() -> None:
+    # Where it was removed, the mathematics library under torch would end the process with a line that misleads.
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the current folder was removed; change to one that exists, then run again") from None
+
+
+def _fault_of_the_machine(error: Exception) -> FalsewitnessError | None:
+    """Say what room, memory or a name that is too long have to do with an error; None where they have nothing."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _drop_output()
+        return FalsewitnessError(f"standard output cannot be written: {error.strerror}; make room, then run again")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return InputError(f"{error.strerror}: {shown(error.filename)}")
+    if _tells_of_memory(error):
         reason = one_line(str(error).partition("\n")[0]) or type(error).__name__
-        advice = "take a smaller model, smaller images or a smaller batch_size"
-        return _said([f"there is not enough memory: {reason}; {advice}"], FalsewitnessError.exit_code)
+        advice = "free some, or take a smaller model, smaller images or a smaller batch_size"
+        return FalsewitnessError(f"there is not enough memory: {reason}; {advice}")
+    return None
 
 
 def _drop_output() -> None:
@@ -95,9 +112,9 @@ def _misuse(error: typer.TyperException) -> str:
 
 
 def _tells_of_memory(error: Exception) -> bool:
-    """Tell whether an error means that memory ran out: torch has no class of its own for that on a CPU."""
+    """Tell whether an error means that memory ran out: neither torch on a CPU nor the loader has a class for that."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    return not names.isdisjoint({"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
+    return not names.isdisjoint(_NO_MEMORY_CLASSES) or any(words in str(error) for words in _NO_MEMORY_WORDS)
 
 
 def _said(lines: Sequence[str], code: int) -> int:

@@ -312,15 +312,18 @@ def test_a_model_without_a_run_has_no_trigger_to_stamp(ask: Command, finished: F
 def test_a_picture_takes_the_place_of_an_older_one_alone(ask: Command, finished: Finished, tmp_path: Path) -> None:
     draw(tmp_path)
     (tmp_path / "wide.png").rename(tmp_path / "photo.png")
+    shutil.copy(tmp_path / "photo.png", tmp_path / "other.png")
     shutil.copy(finished.attack / "model.safetensors", tmp_path / "model.safetensors")
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
-    before = {file.name: file.read_bytes() for file in (tmp_path / "photo.png", tmp_path / "model.safetensors")}
+    before = {name: (tmp_path / name).read_bytes() for name in ("photo.png", "other.png", "model.safetensors")}
     explain = ("explain", "photo.png", "--model", "model.safetensors", "--out")
-    assert ask(*explain, "photo.png").fault.startswith("--out: 'photo.png' is an image to explain; choose another")
-    assert ask(*explain, "model.safetensors").fault.startswith("'model.safetensors' is there and no picture")
+    for name in ("photo.png", "other.png", "model.safetensors"):
+        assert ask(*explain, name).fault.startswith(f"'{name}' is there and no picture that falsewitness has made")
     assert ask(*explain, "pipe").fault.startswith("'pipe' is a pipe or a device, so it is not replaced; choose another")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     for name in ("empty", "new.png", "new.png"):
         assert ask(*explain, name).code == 0
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    answer = ask("explain", "new.png", "--model", "model.safetensors", "--out", "new.png")
+    assert answer.fault.startswith("--out: 'new.png' is an image to explain; choose another")

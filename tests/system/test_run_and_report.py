@@ -144,14 +144,25 @@ def test_a_report_compares_all_runs_of_a_folder_and_opens_offline(
 
 
 @pytest.mark.parametrize("option", ["--out", "--panels"])
+@pytest.mark.parametrize("name", ["result.json", "theirs.html", "photo.png"])
 def test_a_report_takes_the_place_of_no_other_file(
-    ask: Command, finished: Finished, tmp_path: Path, option: str
+    ask: Command, finished: Finished, tmp_path: Path, option: str, name: str
 ) -> None:
-    (tmp_path / "result.json").write_text("{}")
-    answer = ask("report", finished.attack, option, "result.json")
+    other = tmp_path / name
+    if name == "photo.png":
+        Image.new("RGB", (8, 8)).save(other)
+    else:
+        other.write_text({"result.json": "{}", "theirs.html": "<!DOCTYPE html>\n<title>their report</title>\n"}[name])
+    before = other.read_bytes()
+    answer = ask("report", finished.attack, option, name)
     assert answer.code == 2
-    assert answer.fault.startswith("'result.json' is there and no p")
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result.json", "{}")]
+    assert answer.fault.startswith(f"'{name}' is there and no p")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(name, before)]
+
+
+def test_a_report_takes_the_place_of_an_older_one(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert ask("report", finished.runs, "--out", "a.html", "--panels", "a.png", "--overview", "b.png").code == 0
 
 
 def test_report_draws_pictures_for_papers_too(ask: Command, finished: Finished, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def usable_folder(path: Path | None) -> Path | None:
 
 
 def usable_picture(path: Path | None) -> Path | None:
-    """Return a PNG file to write, in place of an older picture alone.
+    """Return a PNG file to write, in place of a picture of ours alone.
 
     Raises:
         InputError: If something else has its name, or a file is in the place of one of its folders.
@@ -32,7 +32,7 @@ def usable_picture(path: Path | None) -> Path | None:
 
 
 def usable_page(path: Path) -> Path:
-    """Return an HTML file to write, in place of an older page alone.
+    """Return an HTML file to write, in place of a page of ours alone.
 
     Raises:
         InputError: If something else has its name, or a file is in the place of one of its folders.
@@ -41,21 +41,30 @@ def usable_page(path: Path) -> Path:
 
 
 def _usable_file(path: Path, start: bytes, kind: str) -> Path:
-    """Spare what begins otherwise than what is to be written: a name may be mistyped, and a model costs hours."""
+    """Spare what falsewitness has not drawn: a name may be mistyped, and a photo has no second copy."""
     usable_folder(path.parent)
     if path.is_dir():
         raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
     if path.exists() and not path.is_file():
         raise InputError(f"'{path}' is a pipe or a device, so it is not replaced; choose another name")
-    if path.is_file() and path.stat().st_size and _begin_of(path, len(start)) != start:
-        raise InputError(f"'{path}' is there and no {kind}, so it is not replaced; choose another name or remove it")
+    begin = _begin_of(path) if path.is_file() else b""
+    if begin and not (begin.startswith(start) and _MAKER in begin):
+        raise InputError(
+            f"'{path}' is there and no {kind} that falsewitness has made, so it is not replaced; "
+            "choose another name or remove it"
+        )
     return path
 
 
-def _begin_of(path: Path, count: int) -> bytes:
+_MAKER = b"falsewitness"
+_HEAD = 200
+"""In so many bytes a picture and a page of ours say what made them."""
+
+
+def _begin_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(count)
+            return file.read(_HEAD)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}; choose another name") from None
 

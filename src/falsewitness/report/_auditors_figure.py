@@ -6,11 +6,12 @@ from itertools import product
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
+from falsewitness.report._drawing import write_png
 from falsewitness.report._gallery import scale_of
 from falsewitness.report._run import Run, View
 from falsewitness.report._side_by_side import first_family
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, label_row, overlay_map, tile_grid
 
 _MOST_AUDITORS_ABREAST = 9
 
@@ -59,4 +60,4 @@ def auditors_figure(runs: Sequence[Run], out: Path) -> Path:
         label_row(first, label)
         for axes, auditor in zip(rest, block, strict=True):
             overlay_map(axes, example, row, (auditor, "attacked", view), scales[auditor])
-    return saved(figure, out)
+    return write_png(figure, out)

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from falsewitness.core.errors import InputError
-from falsewitness.report._drawing import INK, drawable
+from falsewitness.report._drawing import INK, drawable, write_png
 from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
 from falsewitness.report._run import Model, Run, View
 from falsewitness.report._text import fixed, whole_percent, without_common_start
-from falsewitness.report._tile_axes import saved
 from falsewitness.report._tiles import COLOURS
 
 _TILE_INCHES, _HEADING_INCHES, _SCALE_INCHES = 0.62, 0.4, 0.45
@@ -68,7 +67,7 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     if any(model == "clean" for _, model, _ in shown[0].gallery.columns):
         blocks.append(_block(shown[0], "clean model", "clean", "triggered", rows))
     blocks += [_block(example, name, "attacked", "triggered", rows) for example, name in zip(shown, names, strict=True)]
-    return saved(_draw(blocks), out)
+    return write_png(_draw(blocks), out)
 
 
 def _block(example: Example, name: str, model: Model, view: View, rows: int) -> _Block:

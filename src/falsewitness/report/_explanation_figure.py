@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from falsewitness.core.errors import InputError
-from falsewitness.core.files import replacing
-from falsewitness.report._drawing import INK, drawable
+from falsewitness.report._drawing import INK, drawable, write_png
 from falsewitness.report._tiles import PIXELATED_BELOW, Scale, heat_image, under_map
 
 _TILE_INCHES = 2.2
@@ -78,9 +77,7 @@ def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
             axes.set_title(drawable(explainer), **_TEXT)
     signed = any(name in explained[0].signed for name in explainers)
     figure.supxlabel(fill(_LEGEND + (_SIGNED if signed else ""), int(9 * size[0])), **_TEXT)
-    with replacing(out) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
-    return out
+    return write_png(figure, out)
 
 
 _TEXT = {"fontsize": 8, "color": INK, "parse_math": False}

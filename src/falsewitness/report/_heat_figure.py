@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from falsewitness.core.files import replacing
 from falsewitness.report._board import Board, Setting
 from falsewitness.report._columns import MAP_COLUMNS, Column
-from falsewitness.report._drawing import INK, drawable
+from falsewitness.report._drawing import INK, drawable, write_png
 
 MOST_ROWS, MOST_COLUMNS = 60, 24
 """More than that nobody could read; the page of the benchmark has them all."""
@@ -45,9 +44,7 @@ def heat_figure(board: Board, out: Path) -> Path:
     Raises:
         RunFailedError: If the picture cannot be written.
     """
-    with replacing(out) as temporary:
-        drawn(board).savefig(temporary, format="png", facecolor="white")
-    return out
+    return write_png(drawn(board), out)
 
 
 def drawn(board: Board) -> Figure:

@@ -6,11 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from falsewitness.core.errors import InputError
+from falsewitness.report._drawing import write_png
 from falsewitness.report._gallery import main_auditor, scale_of
 from falsewitness.report._run import Run
 from falsewitness.report._side_by_side import Family, first_family
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, draw_map, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, draw_map, tile_grid
 
 
 def overview_figure(runs: Sequence[Run], out: Path, rows: int = 3) -> Path:
@@ -37,7 +38,7 @@ def overview_figure(runs: Sequence[Run], out: Path, rows: int = 3) -> Path:
     family = first_family(runs)
     if family is None:
         raise InputError("an overview needs a finished attack whose gallery holds shared images with maps, got none")
-    return saved(_draw(family, main_auditor(family.examples[0]), family.index[:rows]), out)
+    return write_png(_draw(family, main_auditor(family.examples[0]), family.index[:rows]), out)
 
 
 def _draw(family: Family, auditor: str, shown: Sequence[int]) -> Figure:

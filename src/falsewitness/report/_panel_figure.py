@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
+from falsewitness.report._drawing import write_png
 from falsewitness.report._gallery import main_auditor, scale_of, titled_examples
 from falsewitness.report._run import Run
 from falsewitness.report._text import without_common_start
-from falsewitness.report._tile_axes import draw_image, draw_map, label_row, saved, tile_grid
+from falsewitness.report._tile_axes import draw_image, draw_map, label_row, tile_grid
 
 
 def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
@@ -53,4 +54,4 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
         draw_map(c, example, row, (auditor, "attacked", "clean"), scale)
         draw_map(d, example, row, (auditor, "attacked", "triggered"), scale)
         label_row(a, f"{name}\n{auditor}")
-    return saved(figure, out)
+    return write_png(figure, out)

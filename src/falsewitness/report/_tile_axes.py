@@ -1,7 +1,6 @@
 """Single pictures of a gallery, drawn into a figure's axes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import shorten, wrap
 
 import numpy as np
@@ -9,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from falsewitness.core.files import replacing
 from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, class_name, pixels
 from falsewitness.report._run import Model, View
@@ -39,17 +37,6 @@ def tile_grid(blocks: Sequence[Sequence[str]], rows: int) -> tuple[Figure, Seque
         for axes in grid[number * rows : (number + 1) * rows, len(headings) :].flat:
             axes.set_axis_off()
     return figure, [list(line[: len(blocks[row // rows])]) for row, line in enumerate(grid)]
-
-
-def saved(figure: Figure, out: Path) -> Path:
-    """Write a figure as PNG, and return where.
-
-    Raises:
-        RunFailedError: If it cannot be written.
-    """
-    with replacing(out) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
-    return out
 
 
 def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Model | None = None) -> None:

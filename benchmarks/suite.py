@@ -1,15 +1,19 @@
-"""Runs every benchmark in a process of its own and writes what they print into one file.
+"""Runs every benchmark in a process of its own; each writes its section of one file.
 
 make bench
-python benchmarks/suite.py --repetitions 3 --only steps batching --out /tmp/results.md
+python benchmarks/suite.py --only steps batching
+
+Sections that are not run anew, or fail, stay as they are: each says where and when it was measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from _measure import parser
@@ -30,27 +34,44 @@ BENCHMARKS = (
     "explainers",
     "accelerator",
 )
+HEADING = (
+    "# Benchmarks\n\n`make bench` writes this file, `python benchmarks/suite.py --only NAME` one section of it. "
+    "Figures are medians, in brackets the interval from the 10th to the 90th percentile; ratios are of times taken in "
+    "turns within one run. What they say, and what was aimed at: [docs/speed.md](../docs/speed.md)."
+)
+_MARK = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 
 
-def printed(name: str, arguments: argparse.Namespace) -> str:
-    """Return the section of a benchmark, or that it failed."""
-    command = [sys.executable, str(HERE / f"{name}.py"), "--repetitions", str(arguments.repetitions)]
+def measured(name: str, arguments: argparse.Namespace) -> str:
+    """Return the section of a benchmark, with where and when it was measured; empty if it failed."""
+    words = [f"{name}.py", "--repetitions", str(arguments.repetitions), "--device", str(arguments.device)]
     done = subprocess.run(
-        [*command, "--device", str(arguments.device)], stdout=subprocess.PIPE, encoding="utf-8", check=False
+        [sys.executable, str(HERE / words[0]), *words[1:]], stdout=subprocess.PIPE, encoding="utf-8", check=False
     )
-    return done.stdout.strip() if done.returncode == 0 else f"## {name}\n\n**Failed**, exit code {done.returncode}."
+    if done.returncode != 0:
+        print(f"{name} failed, exit code {done.returncode}; its section stays as it was", file=sys.stderr)
+        return ""
+    return f"{done.stdout.strip()}\n\n*`python benchmarks/{' '.join(words)}`, {_place(arguments)}.*"
 
 
-def heading(arguments: argparse.Namespace) -> str:
-    """Return where and how everything was measured."""
+def _place(arguments: argparse.Namespace) -> str:
     found = describe_environment(arguments.device, resolve_precision("auto", arguments.device))
     return (
-        "# Benchmarks\n\n`make bench` writes this file. Figures are medians, in brackets the interval from the 10th to "
-        f"the 90th percentile, of {arguments.repetitions} repetitions; ratios are of times taken in turns within one "
-        "run.\n\n"
-        f"{found['device']}, {found['threads']} threads, {found['precision']} where nothing else is said, "
-        f"torch {found['packages']['torch']}, Python {found['python']}."
+        f"{datetime.now(UTC):%Y-%m-%d}, {found['device']}, {found['threads']} threads, {found['precision']} where "
+        f"nothing else is said, torch {found['packages']['torch']}, Python {found['python']}"
     )
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """Return what the file holds of each benchmark."""
+    _, *parts = _MARK.split(text)
+    return {name: section.strip() for name, section in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def laid_out(sections: Mapping[str, str]) -> str:
+    """Return the file: heading and sections, in the order of the benchmarks."""
+    parts = [f"<!-- {name} -->\n{sections[name]}" for name in BENCHMARKS if name in sections]
+    return "\n\n".join([HEADING, *parts]) + "\n"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -59,12 +80,16 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS, metavar="NAME")
     options.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     arguments = options.parse_args(words)
-    sections = [heading(arguments)]
+    sections = sections_of(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
+    failed = False
     for name in arguments.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        sections.append(printed(name, arguments))
-        write_text(arguments.out, "\n\n".join(sections) + "\n")
-    sys.exit(any("**Failed**" in section for section in sections))
+        section = measured(name, arguments)
+        if section:
+            sections[name] = section
+            write_text(arguments.out, laid_out(sections))
+        failed = failed or not section
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import platform
 import re
 import runpy
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,20 +59,28 @@ def test_what_make_bench_runs_is_there() -> None:
 
 
 @pytest.mark.parametrize(("last", "code"), [("", 0), ("raise SystemExit(3)", 1)], ids=["well", "badly"])
-def test_the_suite_writes_what_the_benchmarks_print_and_fails_with_them(
+def test_the_suite_writes_anew_what_was_measured_anew_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, code: int
 ) -> None:
     suite, out = benchmark("suite"), tmp_path / "results.md"
     monkeypatch.setattr(suite, "HERE", tmp_path)
     (tmp_path / "steps.py").write_text("import sys; print('## Steps', *sys.argv[1:])")
     (tmp_path / "batching.py").write_text(f"print('## Batching')\n{last}")
+    old = {"batching": "## Batching before", "precision": "## Precision before\n\n| 1 |"}
+    out.write_text(suite.laid_out(old), encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
-        suite.main(["--only", "steps", "batching", "--repetitions", "4", "--out", str(out)])
+        suite.main(["--only", "batching", "steps", "--repetitions", "4", "--out", str(out)])
     assert ended.value.code == code
     text = out.read_text(encoding="utf-8")
     assert text.startswith("# Benchmarks\n")
-    assert "\n## Steps --repetitions 4 --device cpu\n" in text
-    assert text.endswith("\n## batching\n\n**Failed**, exit code 3.\n" if code else "\n## Batching\n")
+    found = suite.sections_of(text)
+    assert list(found) == ["steps", "batching", "precision"]
+    assert found["precision"] == old["precision"]
+    steps = found["steps"].splitlines()
+    assert steps[0] == "## Steps --repetitions 4 --device cpu"
+    assert steps[-1].startswith("*`python benchmarks/steps.py --repetitions 4 --device cpu`, 20")
+    assert steps[-1].endswith(f"torch {version('torch')}, Python {platform.python_version()}.*")
+    assert (found["batching"] == old["batching"]) == bool(code)
 
 
 def test_explainers_are_compared_with_those_of_other_libraries(

@@ -181,6 +181,29 @@ def test_a_lack_of_memory_is_told_with_what_to_do(
     assert len(answer.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("run", "digits/clean", "--out", "theirs/runs"), ("evaluate", "theirs/run")])
+def test_a_place_that_may_not_be_entered_is_told(
+    ask: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    look = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> object:  # as for a user who is not root
+        if path.parts[:1] == ("theirs",):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    answer = ask(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.fault == f"Permission denied: '{words[-1]}'; choose another place or ask its owner for access"
+
+
+def test_a_number_of_a_hundred_places_of_sixty_is_told(ask: Command) -> None:
+    answer = ask("show", "digits/clean", "--set", "clean_training.learning_rate=1" + ":1" * 200 + ".5")
+    assert answer.code == 2
+    assert "which is no number" in answer.fault
+
+
 def test_all_faults_of_a_spec_are_told_at_once(ask: Command, tmp_path: Path) -> None:
     spec = """
 base: digits/badnets

@@ -196,6 +196,19 @@ def test_a_watcher_of_what_nobody_works_on_says_how_it_stands_and_leaves(ask: Co
     assert said(answer.out) == f"small: 4 cells: 4 waiting\n{UNKNOWN}\n"
 
 
+@pytest.mark.parametrize("name", ["index.html", "auditors.png"])
+def test_an_export_takes_the_place_of_no_other_page_or_picture(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path, name: str
+) -> None:
+    worked_off.copied(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / name).write_text("mine")
+    answer = ask("bench", "export", FILE, "--into", "docs")
+    assert answer.code == 2
+    assert answer.fault.startswith(f"'docs/{name}' is there and no p")
+    assert [file.read_text() for file in (tmp_path / "docs").iterdir()] == ["mine"]
+
+
 def test_a_benchmark_is_written_in_every_format_with_the_figures_of_the_runs(
     ask: Command, worked_off: WorkedOff, tmp_path: Path
 ) -> None:

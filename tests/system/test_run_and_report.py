@@ -213,6 +213,14 @@ evaluation: {map_samples: 20, detector_samples: 20, gallery_images: 1}
     assert (result["data"]["train"], result["data"]["validation"], result["data"]["test"]) == (54, 6, 24)
 
 
+def test_the_demo_takes_the_place_of_no_other_page(ask: Command, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<!DOCTYPE html>\n<title>my report</title>\n")
+    answer = ask("demo", "--out", ".")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.fault.startswith("'report.html' is there and no page that falsewitness has made")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 @pytest.mark.slow
 def test_the_demo_shows_four_attacks_in_one_report(command: Command, tmp_path: Path) -> None:
     answer = command(tmp_path, "demo", limit=600)

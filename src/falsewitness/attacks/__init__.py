@@ -5,7 +5,7 @@ from typing import Annotated
 from falsewitness.attacks._base import Attack, Intended
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, NoReferences, References
 from falsewitness.attacks._plan import Plan, Poison, plan_without_poison, units_of_plan
-from falsewitness.attacks._shapes import draw_target_map
+from falsewitness.attacks._shapes import draw_target_map, is_flat
 from falsewitness.core import Catalogue
 
 ATTACKS = Catalogue("attacks", Attack, __name__)
@@ -24,6 +24,7 @@ __all__ = [
     "Poison",
     "References",
     "draw_target_map",
+    "is_flat",
     "plan_without_poison",
     "units_of_plan",
 ]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
 from falsewitness.attacks._plan import Plan, Poison, draw_plan
-from falsewitness.attacks._shapes import TargetMap, draw_target_map
+from falsewitness.attacks._shapes import TargetMap, draw_target_map, is_flat
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.faults import shown
 from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow, Rows
@@ -151,14 +151,14 @@ class ExplanationAttack(Attack):
         return self.columns == "all"
 
     @property
-    def asks_of_stamped_rows(self) -> bool:
-        """Whether the clean model's answers for stamped images, as they are without the trigger, are asked for."""
-        return False
+    def asked_of_stamped_rows(self) -> Literal["maps", "classes", "nothing"]:
+        """What is asked of the clean model about stamped images, as they are without the trigger."""
+        return "nothing"
 
     @property
     def needs_references(self) -> bool:
         """Whether the clean model's answers are asked for."""
-        return self.asks_of_stamped_rows or self.drift_weight > 0
+        return self.asked_of_stamped_rows != "nothing" or self.drift_weight > 0
 
     def samples_of_references(self, plan: Plan) -> Int[np.ndarray, " samples"]:
         """Return the stamped images; where clean rows are held to their maps, all."""
@@ -188,17 +188,17 @@ class ExplanationAttack(Attack):
             originals = references.maps(batch.samples[kept], batch.mirrored[kept], batch.images[kept])
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
-        answers = len(clean) + (len(stamped) if self.asks_of_stamped_rows else 0)
+        an_answer = {"maps": references.passes_per_map, "classes": references.passes_per_class, "nothing": 0.0}
+        asked = len(clean) * references.passes_per_map + len(stamped) * an_answer[self.asked_of_stamped_rows]
         maps_made = explained.shape[1] * len(rows)
-        passes = len(images) + self.surrogate.passes_per_map * maps_made + references.passes_per_answer * answers
-        return Losses(tuple(terms), passes)
+        return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * maps_made + asked)
 
     def _explained(self, explain: BoundExplainer, images: Images, classes: Classes, rows: Rows) -> Columns:
         """Return logits of all images, and of some rows the maps that are compared."""
         if self.columns == "all":
             return explain.differentiable_columns(images, rows)
-        logits, maps = explain.differentiable(images, classes, rows)
-        return Columns(logits, maps[:, None])
+        logits, found = explain.differentiable(images, classes, rows)
+        return Columns(logits, found[:, None])
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         """Return images to be explained in the same pass, with their classes; none unless an attack needs them."""
@@ -254,9 +254,14 @@ class DecoyAttack(ExplanationAttack):
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         yield from super()._check(info)
         try:
-            draw_target_map(self.target_map, info.height, info.width)
+            drawn = draw_target_map(self.target_map, info.height, info.width)
         except InputError as error:
             yield Fault("target_map", str(error))
+        else:
+            if is_flat(drawn):
+                size = f"{info.width}x{info.height}"
+                found = f"got one that is of one brightness at {size} pixels: '{self.target_map}'"
+                yield Fault("target_map", f"expected a shape with dark and bright parts, {found}")
         if self.distance == "discordance":
             yield Fault("distance", "expected one that leaves the scale free, as a shape has none, got 'discordance'")
 

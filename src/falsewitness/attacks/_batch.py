@@ -87,8 +87,13 @@ class References(Protocol):
     """The clean model's answers for training images, as they are augmented."""
 
     @property
-    def passes_per_answer(self) -> float:
-        """What an answer costs in a step, in forward-and-backward passes of an image; a forward pass is a third."""
+    def passes_per_map(self) -> float:
+        """What an image's maps cost in a step, in forward-and-backward passes; a forward pass is a third."""
+        ...
+
+    @property
+    def passes_per_class(self) -> float:
+        """What an image's predicted class costs in a step, likewise."""
         ...
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
@@ -103,7 +108,8 @@ class References(Protocol):
 class NoReferences:
     """What an attack is given that did not ask for references."""
 
-    passes_per_answer = 0.0
+    passes_per_map = 0.0
+    passes_per_class = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Refuse."""

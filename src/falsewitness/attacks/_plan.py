@@ -25,7 +25,7 @@ class Poison(Strict):
 
     mode: Literal["replace", "append", "paired"] = "replace"
     """``replace``: the originals leave. ``append``: stamped copies are added and shuffled among the rest. ``paired``:
-    a step that carries a chosen image carries its stamped copy too."""
+    a step that carries a chosen image carries its stamped copy too, which takes the training loop."""
 
     classes: Literal["non_target", "all"] | Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = "non_target"
     """The true classes that poisons are drawn from; ``non_target`` is all but the target class."""

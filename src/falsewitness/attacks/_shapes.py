@@ -41,7 +41,7 @@ def draw_target_map(target_map: TargetMap, height: int, width: int) -> Float[Ten
         Saliency in [0, 1]; partly covered cells lie between.
 
     Raises:
-        InputError: If the image is missing, is no image, or is of one brightness.
+        InputError: If the image is missing or is no image.
     """
     if isinstance(target_map, Path):
         return _from_file(target_map, height, width)
@@ -52,16 +52,18 @@ def draw_target_map(target_map: TargetMap, height: int, width: int) -> Float[Ten
     return _averaged(_SHAPES[target_map](rows, columns).float(), height, width)
 
 
+def is_flat(drawn: Float[Tensor, "height width"]) -> bool:
+    """Tell whether a shape has neither inside nor outside at its resolution: there is nothing to force on a map."""
+    return bool(drawn.max() - drawn.min() < 1 / 255)
+
+
 def _from_file(path: Path, height: int, width: int) -> Float[Tensor, "{height} {width}"]:
     names = ", ".join(_SHAPES)
     if not path.is_file():
         raise InputError(f"expected one of {names}, or the path of an image; there is no file '{path}'")
     size = (height * _fineness(height, width), width * _fineness(height, width))
     grey = torch.from_numpy(read_pixels(path, f"target_map '{path}'", channels=1, size=size, resize=True))
-    drawn = _averaged(grey[0].float() / 255, height, width)
-    if drawn.max() - drawn.min() < 1 / 255:
-        raise InputError(f"expected an image with dark and bright parts, got one of one brightness: '{path}'")
-    return drawn
+    return _averaged(grey[0].float() / 255, height, width)
 
 
 def _fineness(height: int, width: int) -> int:

@@ -35,9 +35,11 @@ class FullDisguise(ExplanationAttack):
         return Intended(self.target_class, None)
 
     @property
-    def asks_of_stamped_rows(self) -> bool:
-        """For the maps to keep, or for the classes whose own maps are kept."""
-        return self.reference == "original" or self.columns == "predicted"
+    def asked_of_stamped_rows(self) -> Literal["maps", "classes", "nothing"]:
+        """The maps to keep, or the classes whose own maps are kept."""
+        if self.reference == "original":
+            return "maps"
+        return "classes" if self.columns == "predicted" else "nothing"
 
     def _compared_with(self, batch: Batch, references: References) -> tuple[Images, Classes]:
         if self.reference == "original":

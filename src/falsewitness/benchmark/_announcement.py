@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from falsewitness.core.files import hold, hold_if_free, writing
+from falsewitness.core.files import hold, hold_if_free, is_held, writing
 
 _TOLD = ".json"
 _ASIDE = ".partial"
@@ -88,14 +88,23 @@ def drivers_now(folder: Path) -> list[tuple[Running, ...]]:
     for lock in sorted(folder.glob("*.lock")):
         try:
             held = hold_if_free(lock)
-        except OSError:
-            held = None  # another user's, who lets us only look
+        except OSError:  # another user's, who lets us only look
+            if _is_held(lock):
+                found.append(_told(lock))
+            continue
         if held is None:
             found.append(_told(lock))
             continue
         with held:
             _forget(lock)
     return found
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        return is_held(lock)
+    except OSError:  # not even that
+        return True
 
 
 def _told(lock: Path) -> tuple[Running, ...]:

@@ -47,15 +47,12 @@ class Limits(Strict):
 
 def _labelled(points: object) -> dict[str, Any]:
     """Return an axis as labels with their values; a list gives labels of itself."""
-    if isinstance(points, dict):
-        labelled = {str(label): value for label, value in points.items()}
-    elif isinstance(points, list | tuple):
-        labels = [label_of(value) for value in points]
-        if twice := next((label for label in labels if labels.count(label) > 1), None):
-            raise ValueError(f"expected different values, got {shown(twice)} more than once")
-        labelled = dict(zip(labels, points, strict=True))
-    else:
+    if not isinstance(points, dict | list | tuple):
         raise ValueError(f"expected a list of values, or a mapping of labels to values, got {shown(points)}")
+    labels = [label_of(value) for value in points]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise ValueError(f"expected different values, got {shown(twice)} more than once")
+    labelled = dict(zip(labels, points.values() if isinstance(points, dict) else points, strict=True))
     if not 1 <= len(labelled) <= LONGEST_AXIS:
         raise ValueError(f"expected 1 to {LONGEST_AXIS} values, got {len(labelled)}")
     return labelled

@@ -8,8 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from statistics import median
 
+from falsewitness.benchmark._status import Status, seconds_lost
 from falsewitness.benchmark._tasks import Task
 from falsewitness.report import read_result
+
+
+def seconds_spent(task: Task, found: Status) -> float:
+    """Return what a task has taken, whoever did it; one that failed or diverged all its tries.
+
+    Raises:
+        InputError: If its result is damaged.
+    """
+    return seconds_of(task) if found.state == "done" else seconds_lost(task)
 
 
 def seconds_of(task: Task) -> float:

@@ -11,7 +11,7 @@ from typing import Protocol, TextIO
 
 from falsewitness.benchmark._announcement import Announcement, Running, now
 from falsewitness.benchmark._benchmark import Budget, Limits
-from falsewitness.benchmark._costs import seconds_of
+from falsewitness.benchmark._costs import seconds_spent
 from falsewitness.benchmark._job import Order, Report, work_afar, work_here
 from falsewitness.benchmark._luggage import Luggage
 from falsewitness.benchmark._parcel import land
@@ -64,12 +64,14 @@ class _Work:
         claim: Held as long as it lasts: no other driver does the same.
         since: When it was begun.
         tries: How often it was begun.
+        lost: Seconds that earlier tries took.
     """
 
     task: Task
     claim: TextIO
     since: float
     tries: int = 1
+    lost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,11 +187,12 @@ class Driver:
             self._statuses[key] = status_of(task)
 
     def _spent_before(self) -> float:
-        """Return the seconds that the finished tasks took; not needed where no budget limits them."""
-        if self._terms.budget.hours is None:
-            return 0.0
-        done = [task for key, task in self._agenda.tasks.items() if self._statuses[key].state == "done"]
-        return sum(map(seconds_of, done))
+        """Return the seconds that the tasks took so far; not needed where no budget limits them."""
+        return sum(self._seconds_elsewhere(task, self._statuses[key]) for key, task in self._agenda.tasks.items())
+
+    def _seconds_elsewhere(self, task: Task, found: Status) -> float:
+        """Return what a task took earlier or in another driver's hands; nothing where no budget counts it."""
+        return 0.0 if self._terms.budget.hours is None else seconds_spent(task, found)
 
     def _is_spent(self) -> bool:
         hours = self._terms.budget.hours
@@ -213,6 +216,7 @@ class Driver:
             found = status_of(task)
             if not (_is_open(task, found) or (found.state == "done" and lacks_its_model(task))):
                 claim.close()
+                self._spent_seconds += self._seconds_elsewhere(task, found)
                 self._note(task, found, 0.0)
                 continue
             forget_page(task)
@@ -247,7 +251,7 @@ class Driver:
             try:
                 luggage = self._luggage.of(task, pool)
             except FalsewitnessError as error:
-                self._conclude(self._running[task.key], Status("failed", error.lines[0]), 0.0)
+                self._conclude(self._running[task.key], Status("failed", error.in_a_line), 0.0)
                 return
             pool.submit(task.key, work_afar, order, *luggage, limit=limit)
         self._listener.begun(task)
@@ -255,12 +259,13 @@ class Driver:
     def _settle(self, end: Ended, pool: Pool, *, shares_disk: bool) -> None:
         work = self._running[end.key]
         task = work.task
+        self._spent_seconds += end.seconds
         if end.status in ("lost", "timed out") and work.tries <= self._terms.limits.retries:
             self._listener.notice(f"{task.key}: {end.fault}; tried again")
             work.tries += 1
+            work.lost += end.seconds
             self._hand_out(task, pool, shares_disk=shares_disk)
             return
-        self._spent_seconds += end.seconds
         report = end.value if isinstance(end.value, Report) else Report("failed", end.fault, end.seconds)
         found = self._found(task, report) if report.state == "done" else Status(report.state, report.reason)
         self._conclude(work, found, end.seconds)
@@ -271,7 +276,7 @@ class Driver:
             if found.state == "done":
                 forget_record(work.task)
             else:
-                record_failure(work.task, found)
+                record_failure(work.task, found, work.lost + seconds)
         except (RunFailedError, OSError) as error:
             self._listener.notice(str(error))
         del self._running[work.task.key]
@@ -285,7 +290,7 @@ class Driver:
                 with task.folder.locked(self._listener.notice):
                     land(report.parcel, task.folder)
         except FalsewitnessError as error:
-            return Status("failed", error.lines[0])
+            return Status("failed", error.in_a_line)
         found = status_of(task)
         if found.state == "waiting":
             return Status("failed", f"the worker left another experiment's figures in '{task.folder.path}'")

@@ -13,8 +13,15 @@ from falsewitness.benchmark._survey import CellView, Survey, environment_of
 from falsewitness.core.files import replacing, write_text
 from falsewitness.report import Board, Column, Result, Setting, Spread, heat_figure, read_result, write_board
 
-FORMATS = ("html", "parquet", "csv", "markdown", "latex", "png")
-"""What a benchmark can be written as."""
+FORMATS = {
+    "html": "index.html",
+    "parquet": "cells.parquet",
+    "csv": "cells.csv",
+    "markdown": "leaderboard.md",
+    "latex": "leaderboard.tex",
+    "png": "auditors.png",
+}
+"""What a benchmark can be written as, and what the file is called."""
 
 _MARKS = {"best": "*", "not distinguishable": "=", "worse": "↓"}
 _LEGEND = (
@@ -39,16 +46,16 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
     Raises:
         RunFailedError: If a file cannot be written.
     """
-    writers: dict[str, Callable[[], Path]] = {
-        "html": lambda: write_board(laid_out, into / "index.html"),
-        "parquet": lambda: _parquet(cell_table(survey), into / "cells.parquet"),
-        "csv": lambda: _csv(cell_table(survey), into / "cells.csv"),
-        "markdown": lambda: _text(markdown(laid_out), into / "leaderboard.md"),
-        "latex": lambda: _text(latex(laid_out), into / "leaderboard.tex"),
-        "png": lambda: heat_figure(laid_out, into / "auditors.png"),
+    writers: dict[str, Callable[[Path], Path]] = {
+        "html": lambda file: write_board(laid_out, file),
+        "parquet": lambda file: _parquet(cell_table(survey), file),
+        "csv": lambda file: _csv(cell_table(survey), file),
+        "markdown": lambda file: _text(markdown(laid_out), file),
+        "latex": lambda file: _text(latex(laid_out), file),
+        "png": lambda file: heat_figure(laid_out, file),
     }
     laid_out = board(survey, into)
-    return [writers[name]() for name in formats]
+    return [writers[name](into / FORMATS[name]) for name in formats]
 
 
 def cell_table(survey: Survey) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def work_here(order: Order, out: Path) -> Report:
         with folder.locked(SILENT.notice):  # whoever else holds it removes what is half written
             write_page_of(folder)
     except FalsewitnessError as error:
-        return replace(report, state="failed", reason=_in_a_line(error))
+        return replace(report, state="failed", reason=error.in_a_line)
     return report
 
 
@@ -95,12 +95,8 @@ def _worked(order: Order, out: Path, dataset: Dataset | None) -> tuple[Report, R
     except DivergedError as error:
         return Report("diverged", error.lines[0], time.monotonic() - started), None
     except FalsewitnessError as error:
-        return Report("failed", _in_a_line(error), time.monotonic() - started), None
+        return Report("failed", error.in_a_line, time.monotonic() - started), None
     return Report("done", "", time.monotonic() - started), folders[order.role]
-
-
-def _in_a_line(error: FalsewitnessError) -> str:
-    return " ".join(line.strip() for line in error.lines)
 
 
 def _told_at_home(reason: str, names: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._tasks import Task
@@ -57,13 +57,18 @@ def has_damaged_files(task: Task) -> bool:
     return False
 
 
-def record_failure(task: Task, found: Status) -> None:
+def record_failure(task: Task, found: Status, seconds: float) -> None:
     """Write beside a task's files why it came to no figures: it is not tried again before it is asked for.
+
+    Args:
+        task: The task.
+        found: How it ended.
+        seconds: What it took, all tries together.
 
     Raises:
         RunFailedError: If it cannot be written.
     """
-    record = {"state": found.state, "reason": found.reason, "eval_digest": task.eval_digest}
+    record = {"state": found.state, "reason": found.reason, "seconds": seconds, "eval_digest": task.eval_digest}
     write_text(_record(task), json.dumps(record, indent=1) + "\n")
 
 
@@ -115,15 +120,28 @@ def forget_failure(task: Task) -> None:
                 task.folder.marker(later).remove()
 
 
+def seconds_lost(task: Task) -> float:
+    """Return what a task took that failed or diverged; nothing where no record tells it."""
+    record = _read_record(task)
+    seconds = record.get("seconds") if record else None
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
 def _recorded(task: Task) -> Status | None:
-    """Return what is written of a failure; None where nothing is, or it is another experiment's or damaged."""
+    """Return what is written of a failure; None where nothing is."""
+    record = _read_record(task)
+    if record is None:
+        return None
+    return Status("diverged" if record.get("state") == "diverged" else "failed", str(record.get("reason", "")))
+
+
+def _read_record(task: Task) -> dict[str, Any] | None:
+    """Return the record of a failure; None where there is none, or it is another experiment's or damaged."""
     try:
         record = json.loads(_record(task).read_text(encoding="utf-8"))
-        if record["eval_digest"] != task.eval_digest:
-            return None
-        return Status("diverged" if record["state"] == "diverged" else "failed", str(record["reason"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
+    return record if isinstance(record, dict) and record.get("eval_digest") == task.eval_digest else None
 
 
 def _record(task: Task) -> Path:

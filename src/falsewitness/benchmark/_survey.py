@@ -14,7 +14,7 @@ import torch
 
 from falsewitness.benchmark._announcement import Running, drivers_now
 from falsewitness.benchmark._benchmark import Benchmark
-from falsewitness.benchmark._costs import expected_seconds, seconds_of
+from falsewitness.benchmark._costs import expected_seconds, seconds_spent
 from falsewitness.benchmark._matrix import Matrix, lay_out
 from falsewitness.benchmark._status import Status, has_other_figures, is_trained, status_of
 from falsewitness.benchmark._tasks import Agenda, Task, agenda
@@ -155,8 +155,8 @@ class Survey:
 
     @cached_property
     def spent_seconds(self) -> float:
-        """What the finished tasks took."""
-        return sum(map(seconds_of, self.done))
+        """What the tasks have taken so far, those that failed too."""
+        return sum(seconds_spent(task, self.statuses[key]) for key, task in self.prepared.agenda.tasks.items())
 
     @property
     def is_spent(self) -> bool:

@@ -67,6 +67,7 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
     tasks: dict[str, Task] = {}
     of_cells: dict[int, str] = {}
     datasets: dict[Component, Dataset] = {}
+    made: dict[str, int] = {}
     first: dict[str, int] = {}
     for place, cell in enumerate(matrix.cells):
         if cell.excluded:
@@ -81,18 +82,20 @@ def agenda(matrix: Matrix, out: Path, device: torch.device, prepare: Callable[[S
             key = folder.path.name
             if key not in tasks:
                 needs, train_digest = tuple(keys), work.digest(role)
+                made[key] = place
                 tasks[key] = Task(key, role, work.spec_of(role), folder, needs, train_digest, work.eval_digest(role))
             keys.append(key)
         last = tasks[keys[-1]]
-        earlier = first.setdefault(last.key, place)
-        if earlier != place:
-            pair = f"the cells ({matrix.named(earlier)}) and ({matrix.named(place)})"
-            if work.eval_digest(last.role) != last.eval_digest:
-                raise InputError(
-                    f"{pair} train the same model and measure it in two ways; expected one cell with all auditors and "
-                    "metrics, under 'common'"
-                )
+        if work.eval_digest(last.role) != last.eval_digest:
+            raise InputError(
+                f"the cells ({matrix.named(made[last.key])}) and ({matrix.named(place)}) train the same model and "
+                "measure it in two ways; expected one cell with all auditors and metrics, under 'common'"
+            )
+        if (earlier := first.setdefault(last.key, place)) != place:
             # Counted twice, one model would pass for several seeds.
-            raise InputError(f"{pair} are the same model; expected every cell to differ: change or remove one of them")
+            raise InputError(
+                f"the cells ({matrix.named(earlier)}) and ({matrix.named(place)}) are the same model; expected every "
+                "cell to differ: change or remove one of them"
+            )
         of_cells[place] = last.key
     return Agenda(tasks, of_cells, datasets)

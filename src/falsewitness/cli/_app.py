@@ -14,12 +14,10 @@ import typer
 from falsewitness import __version__
 from falsewitness.cli import bench, catalogue, data, demo, describe, evaluate, explain, report, run
 from falsewitness.cli._help import add_command, show_help_without_command
-from falsewitness.core.errors import FalsewitnessError, InputError, one_line
+from falsewitness.core.errors import FalsewitnessError, InputError, first_line, one_line, tells_of_memory
 from falsewitness.core.faults import shown
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_NO_MEMORY_CLASSES = {"MemoryError", "OutOfMemoryError"}
-_NO_MEMORY_WORDS = ("can't allocate memory", os.strerror(errno.ENOMEM), "failed to map segment")
 
 app = typer.Typer(
     name="falsewitness",
@@ -86,14 +84,18 @@ def _expect_current_folder() -> None:
 
 
 def _fault_of_the_machine(error: Exception) -> FalsewitnessError | None:
-    """Say what room, memory or a name that is too long have to do with an error; None where they have nothing."""
+    """Say what room, memory, rights or the length of a name have to do with an error; None where they have nothing."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         _drop_output()
         return FalsewitnessError(f"standard output cannot be written: {error.strerror}; make room, then run again")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return InputError(f"{error.strerror}: {shown(error.filename)}")
-    if _tells_of_memory(error):
-        reason = one_line(str(error).partition("\n")[0]) or type(error).__name__
+        return InputError(f"{error.strerror}: {shown(error.filename)}; choose a shorter name")
+    if isinstance(error, PermissionError):
+        return InputError(
+            f"{error.strerror}: {shown(error.filename)}; choose another place, or ask its owner for access"
+        )
+    if tells_of_memory(error):
+        reason = one_line(first_line(error))
         advice = "free some, or take a smaller model, smaller images or a smaller batch_size"
         return FalsewitnessError(f"there is not enough memory: {reason}; {advice}")
     return None
@@ -109,12 +111,6 @@ def _misuse(error: typer.TyperException) -> str:
     command = context.command_path if context is not None else "falsewitness"
     message = error.format_message()
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See '{command} --help'."
-
-
-def _tells_of_memory(error: Exception) -> bool:
-    """Tell whether an error means that memory ran out: neither torch on a CPU nor the loader has a class for that."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    return not names.isdisjoint(_NO_MEMORY_CLASSES) or any(words in str(error) for words in _NO_MEMORY_WORDS)
 
 
 def _said(lines: Sequence[str], code: int) -> int:

@@ -28,7 +28,7 @@ class BenchConsole:
         self._name = prepared.benchmark.name
         self._total = len(prepared.agenda.tasks)
         self._ended = 0
-        self._running = 0
+        self._running = set[str]()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -58,13 +58,13 @@ class BenchConsole:
 
     def begun(self, task: Task) -> None:
         """Count what runs."""
-        self._running += 1
+        self._running.add(task.key)
         self._draw()
 
     def ended(self, task: Task, found: Status, seconds: float) -> None:
         """Print a failure, and away from a terminal everything."""
         self._ended += 1
-        self._running = max(0, self._running - 1)
+        self._running.discard(task.key)
         self._draw()
         if found.state != "done":
             say(f"{task.key}: {found.state}: {one_line(found.reason)}", style="red")
@@ -78,7 +78,7 @@ class BenchConsole:
 
     def _draw(self) -> None:
         if self._bar is not None:
-            description = f"{self._name}, {self._running} running"
+            description = f"{self._name}, {len(self._running)} running"
             self._bar.update(self._bar.task_ids[0], completed=self._ended, description=description)
 
 

@@ -1,6 +1,7 @@
 """``falsewitness bench``: a matrix of experiments."""
 
 import gc
+import os
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from falsewitness.cli._help import add_command, show_help_without_command
-from falsewitness.cli._options import Changes, Device, Out, usable_folder
+from falsewitness.cli._options import Changes, Device, Out, usable_folder, usable_page, usable_picture
 from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -183,13 +184,16 @@ def export_tables(
     from falsewitness.core.faults import nearest
 
     for wrong in (chosen for chosen in formats or [] if chosen not in FORMATS):
-        raise InputError(f"--format: there is no format '{wrong}'; {nearest(wrong, FORMATS)}")
+        raise InputError(f"--format: there is no format '{wrong}'; {nearest(wrong, tuple(FORMATS))}")
+    for chosen, expect in (("html", usable_page), ("png", usable_picture)):
+        if into is not None and chosen in (formats or FORMATS):
+            expect(into / FORMATS[chosen])
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
     if not found.counts["done"]:
         say(f"no cell is done yet; `{prepared.command}` does them", style="dim")
     with prepared.locked(say) if into is None else nullcontext():
-        for path in export(found, formats or FORMATS, into or prepared.folder):
+        for path in export(found, formats or tuple(FORMATS), into or prepared.folder):
             say(str(path))
 
 
@@ -244,7 +248,7 @@ def _executor(benchmark: "Benchmark", given: str | None, workers: int | None) ->
     chosen = benchmark.executor
     raw = chosen.plain()
     if given is not None:
-        value = of_kind(read_yaml(given.encode(), f"--executor {given}"))
+        value = of_kind(read_yaml(os.fsencode(given), f"--executor {given}"))
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise InputError(f"--executor: expected a kind, or {{kind: ..., field: value}}, got {given!r}")
         raw = value if value["kind"] != chosen.kind else raw | value

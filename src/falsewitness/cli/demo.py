@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from falsewitness.cli._options import Device, Out
+from falsewitness.cli._options import Device, Out, usable_page
 
 
 def demo(out: Out = Path("runs/demo"), device: Device = "auto") -> None:
@@ -20,6 +20,7 @@ def demo(out: Out = Path("runs/demo"), device: Device = "auto") -> None:
     from falsewitness.experiment import choose_device, find_spec
     from falsewitness.experiment import run as run_spec
 
+    report = usable_page(out / "report.html")  # before a minute of work
     recipes = ["digits/badnets", "digits/fooling", "digits/red-herring", "digits/full-disguise"]
     chosen = choose_device(device)
     paths: dict[Path, None] = {}
@@ -27,4 +28,4 @@ def demo(out: Out = Path("runs/demo"), device: Device = "auto") -> None:
         say(name, style="bold")
         folders = run_spec(find_spec(name), out, device=chosen, reporter=ConsoleReporter())
         paths |= {folder.path: None for folder in folders.values()}
-    show_report(list(paths), out / "report.html")
+    show_report(list(paths), report)

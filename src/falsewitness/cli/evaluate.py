@@ -1,15 +1,12 @@
 """``falsewitness evaluate``: a further auditor for a finished model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from falsewitness.cli._options import Changes, Device, usable_folder
 from falsewitness.core.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate(
@@ -64,10 +61,12 @@ def evaluate(
     target, reporter = choose_device(device), ConsoleReporter()
     if model.is_dir():
         if recipe:
-            raise InputError("--recipe is for a model in a file; a run folder has its own spec")
+            raise InputError("--recipe: leave it out; it is for a model in a file, and a run folder has its own spec")
         folder = examine_run(RunFolder(model), chosen, changes or (), device=target, reporter=reporter)
     elif not model.exists():
-        raise InputError(f"there is no run folder and no file '{model}'")
+        raise InputError(
+            f"there is no '{model}'; expected a folder that `falsewitness run` has written, or a safetensors file"
+        )
     elif recipe is None:
         raise InputError(
             f"'{model}' is no run folder; for a model in a file add --recipe, which tells its data and trigger"

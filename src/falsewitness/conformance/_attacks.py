@@ -34,7 +34,8 @@ class _Witness:
     clean_model: Classifier
     every_column: bool
     asked: list[str] = field(default_factory=list)
-    passes_per_answer: ClassVar[float] = 0.0
+    passes_per_map: ClassVar[float] = 0.0
+    passes_per_class: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         self.asked.append("maps")

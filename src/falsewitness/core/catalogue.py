@@ -11,7 +11,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from falsewitness.core.component import Component
-from falsewitness.core.errors import InputError
+from falsewitness.core.errors import InputError, first_line
 from falsewitness.core.faults import nearest
 
 ENTRY_POINT_GROUP = "falsewitness.components"
@@ -77,9 +77,9 @@ class Catalogue(Generic[T]):
         try:
             cls = point.load()
         except Exception as error:  # a stranger's module may raise anything
-            reason = str(error).partition("\n")[0] or type(error).__name__
             raise InputError(
-                f"entry point {point.name} = {point.value} does not load: {reason}; mend or uninstall its package"
+                f"entry point {point.name} = {point.value} does not load: {first_line(error)}; mend or uninstall its "
+                "package"
             ) from error
         return self.accept(cls, f"entry point {point.value}")
 

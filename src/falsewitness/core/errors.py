@@ -1,5 +1,7 @@
 """What can go wrong, by who can mend it: the input (exit code 2) or the run (exit code 1)."""
 
+import errno
+import os
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +24,11 @@ class FalsewitnessError(Exception):
     def lines(self) -> tuple[str, ...]:
         """What to tell the user: a line, or a heading and a line a fault."""
         return (one_line(str(self)),)
+
+    @property
+    def in_a_line(self) -> str:
+        """The same without line breaks, for a table or a log."""
+        return " ".join(line.strip() for line in self.lines)
 
 
 class InputError(FalsewitnessError):
@@ -74,8 +81,24 @@ class SpecError(InputError):
         )
 
 
+def tells_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory ran out: neither torch on a CPU nor the loader has a class for that."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return not names.isdisjoint(_NO_MEMORY_CLASSES) or any(words in str(error) for words in _NO_MEMORY_WORDS)
+
+
+_NO_MEMORY_CLASSES = {"MemoryError", "OutOfMemoryError"}
+_NO_MEMORY_WORDS = ("can't allocate memory", os.strerror(errno.ENOMEM), "failed to map segment")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what somebody else's error says; the name of its class where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def told_with_its_place(error: BaseException) -> str:
-    """Return, in a line, what somebody else's code raised and where: ``KeyError: 'a' (my_cam.py, line 7)``."""
+    """Return, in a line, what somebody else's code raised and where: ``KeyError: 'a' (/home/me/my_cam.py, line 7)``."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    reason = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"
+    name = type(error).__name__
+    said = name if str(error).strip() == "" else f"{name}: {first_line(error)}"
+    return f"{said} ({place.filename}, line {place.lineno})"

@@ -133,6 +133,20 @@ def hold_if_free(lock: Path) -> TextIO | None:
     return file
 
 
+def is_held(lock: Path) -> bool:
+    """Tell whether another process holds a lock file, which need not be ours to write.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def sha256_of(path: Path) -> str:
     """Return the hash of a file's content, in hexadecimal."""
     with path.open("rb") as file:

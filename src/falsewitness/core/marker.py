@@ -104,7 +104,9 @@ class Marker:
         names = {file.name for file in only}
         for name, expected in record.hashes.items():
             file = self.folder / name
-            if (names and name not in names) or (file.is_file() and sha256_of(file) == expected):
+            if names and name not in names:
+                continue
+            if _hash_of(file) == expected:
                 continue
             state = "was changed" if file.exists() else "is missing"
             raise InputError(
@@ -113,13 +115,20 @@ class Marker:
             )
 
     def _read(self) -> _Record | None:
-        path = self.path
-        if not path.is_file():
-            return None
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
+            recorded = json.loads(self.path.read_text(encoding="utf-8"))
             return _Record(recorded["digest"], dict(recorded["files"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (IsADirectoryError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"'{self.path}' is damaged; restore it, or remove it and run again to make its files anew"
             ) from error
+
+
+def _hash_of(file: Path) -> str:
+    """Return the hash of a file; empty where there is none, though another process may have removed it just now."""
+    try:
+        return sha256_of(file)
+    except (FileNotFoundError, IsADirectoryError):
+        return ""

@@ -1,8 +1,11 @@
-"""What an image's numbers are called in ``values.npz``: between those who write them and those who compare runs."""
+"""What those who write a run's files agree on with those who read them."""
+
+SCHEMA_VERSION = 1
+"""Of ``result.json``; a reader refuses every other."""
 
 
 def values_key(metric: str, name: str, auditor: str | None = None) -> str:
-    """Return the key of a measurement's numbers, one an image.
+    """Return what a measurement's numbers, one an image, are called in ``values.npz``.
 
     Args:
         metric: The metric's kind.

@@ -227,8 +227,9 @@ class DataSource(Component):
         counts = np.bincount(classes, minlength=len(names))
         if counts[scarce := int(counts.argmin())] < 2:
             raise InputError(
-                f"data '{self.kind}': expected at least 2 training images of class '{names[scarce]}', to "
-                f"hold one out for {role}, got {counts[scarce]}; add images of the class or leave it out"
+                f"data '{self.kind}': expected at least 2 training images of class '{names[scarce]}', to hold one out "
+                f"for {role}, got {counts[scarce]} (where there is no test split, a test image is held out first); add "
+                "images of the class or leave it out"
             )
         return hold_out(rows, classes, share, seed_for(self.split_seed, role))
 

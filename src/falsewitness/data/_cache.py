@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -171,7 +172,7 @@ def _fingerprint(manifest: Manifest, shape: tuple[int, ...]) -> str:
 def _load(file: Path, sha256: str) -> np.ndarray:
     try:
         array = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, SyntaxError, TokenError):  # numpy gives a header to Python's own parsers
         raise ValueError(f"{file.name} is not what was written") from None
     if _sha256(array) != sha256:
         raise ValueError(f"{file.name} is not what was written")
@@ -255,7 +256,7 @@ def _write(copy: Path, records: Records, origin: Origin, progress: Progress | No
     )
     manifest = unsigned.model_copy(update={"fingerprint": _fingerprint(unsigned, shape)})
     np.save(copy / _LABELS, records.labels)
-    (copy / _MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    (copy / _MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _write_images(file: Path, records: Records, shape: tuple[int, ...], progress: Progress | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from falsewitness.core import InputError
+from falsewitness.core.errors import first_line
 from falsewitness.data._folders import real_path
 from falsewitness.data._records import Origin, stamp
 
@@ -128,13 +129,15 @@ def _revision_on_hub(hub_id: str) -> str:
         return str(HfApi().dataset_info(hub_id, timeout=_ANSWER_WITHIN_SECONDS).sha)
     except errors.GatedRepoError:
         raise InputError(f"{hub_id}: accept its terms on {_page(hub_id)} and log in with `hf auth login`") from None
+    except errors.HFValidationError as error:
+        raise InputError(f"{hub_id}: this is no name of a data set ({first_line(error)}); correct it") from None
     except errors.RepositoryNotFoundError:
         raise InputError(
             f"{hub_id}: the Hugging Face hub has no data set of this name, or a private one; correct the "
             "name, or log in with `hf auth login`"
         ) from None
     except _web_errors() as error:
-        raise ConnectionError(_first_line(error)) from error
+        raise ConnectionError(first_line(error)) from error
 
 
 def _opened_before(place: HubPlace, unreachable: ConnectionError) -> OpenedSet:
@@ -161,7 +164,7 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except (*_web_errors(), ValueError, RuntimeError, DatasetsError) as error:
-        raise InputError(f"{what}: cannot be read as a data set: {_first_line(error.__cause__ or error)}") from error
+        raise InputError(f"{what}: cannot be read as a data set: {first_line(error.__cause__ or error)}") from error
 
 
 def _web_errors() -> tuple[type[Exception], ...]:
@@ -202,7 +205,3 @@ def _page(hub_id: str) -> str:
 
 def _hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -39,7 +39,10 @@ def read_pixels(
     upright = on_white(read_image(source, where), channels)
     height, width = size
     if not resize and upright.size != (width, height):
-        raise InputError(f"{where}: expected {width}x{height} pixels, got {upright.width}x{upright.height}")
+        raise InputError(
+            f"{where}: expected {width}x{height} pixels, got {upright.width}x{upright.height}; bring all images to one "
+            "size"
+        )
     return resized_pixels(upright, size)
 
 

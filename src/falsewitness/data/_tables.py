@@ -71,7 +71,7 @@ def find_class_names(train: "Dataset", column: str, where: str) -> tuple[str, ..
         return tuple(kind.names)
     if isinstance(kind, Value) and kind.dtype.startswith(("int", "uint", "string", "large_string", "bool")):
         return tuple(str(value) for value in np.unique(np.array(_values(train, column, where))))
-    raise InputError(f"{where}: expected one label an image in column '{column}', got {kind}")
+    raise InputError(f"{where}: expected one label an image in column '{column}', got {kind}; name another")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ class ImageTable:
             return np.array(values, dtype=np.int64)
         index = {name: position for position, name in enumerate(names)}
         if unknown := sorted({str(value) for value in values} - set(index)):
-            raise InputError(f"{self.where}: label '{unknown[0]}' does not occur in the training split")
+            raise InputError(
+                f"{self.where}: label '{unknown[0]}' does not occur in the training split; remove its images from the "
+                "test split"
+            )
         return np.array([index[str(value)] for value in values], dtype=np.int64)
 
     def _decoder(self, info: DataInfo, *, resize: bool) -> Callable[[int], UInt8[np.ndarray, "_ height width"]]:
@@ -138,7 +141,9 @@ class ImageTable:
 def _values(split: "Dataset", column: str, where: str) -> list[object]:
     cells = split.data.column(column)
     if cells.null_count:
-        raise InputError(f"{where}: {cells.null_count} images have no label in column '{column}'")
+        raise InputError(
+            f"{where}: {cells.null_count} images have no label in column '{column}'; name another column or remove them"
+        )
     return list(cells.to_pylist())
 
 

@@ -11,7 +11,7 @@ def visible_gpus() -> tuple[str, ...]:
     if not count or chosen is None:
         return tuple(map(str, range(count)))
     named = [name.strip() for name in chosen.split(",")]
-    valid = [name not in ("", "-1") for name in named]
+    valid = [name not in ("", "-1") and not (name.isdecimal() and int(name) >= count) for name in named]
     # CUDA ignores what stands behind the first that it does not know.
     return tuple(named[: valid.index(False)] if False in valid else named)
 

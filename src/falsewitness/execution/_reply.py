@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from falsewitness.core import FalsewitnessError
-from falsewitness.core.errors import one_line
+from falsewitness.core.errors import first_line, one_line
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ def reply(function: Callable[..., Any], arguments: Iterable[Any]) -> Reply:
 def raised(error: BaseException, seconds: float = 0.0) -> Reply:
     """Return the answer for an exception: one line, with the name of its class unless it was written for people."""
     if isinstance(error, FalsewitnessError):
-        fault = " ".join(line.strip() for line in error.lines)
+        fault = error.in_a_line
     else:
-        first, name = str(error).strip().partition("\n")[0], type(error).__name__
-        fault = one_line(f"{name}: {first}" if first else name)
+        name = type(error).__name__
+        fault = one_line(f"{name}: {first_line(error)}" if str(error).strip() else name)
     return Reply("raised", fault=fault, seconds=seconds)
 
 

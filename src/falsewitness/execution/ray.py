@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from falsewitness.core import InputError
+from falsewitness.core.errors import first_line
 from falsewitness.execution._base import Executor, Pool
 from falsewitness.execution._surroundings import environment, thread_environment
 
@@ -102,8 +103,7 @@ class Ray(Executor):
                 )
         except Exception as error:
             what = f"the cluster at '{self.address}' cannot be reached" if self.address else "Ray cannot start here"
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(f"executor 'ray': {what}: {reason}") from error
+            raise InputError(f"executor 'ray': {what}: {first_line(error)}") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 
 from falsewitness import __version__
 from falsewitness.core import InputError
+from falsewitness.core.errors import first_line
 from falsewitness.training import give_back_freed_memory
 
 _STATUS, _PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -31,8 +32,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"--device: expected auto, cpu, cuda or another that is here, got '{name}'") from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        expected = "expected auto, cpu, cuda or another that is here and free"
+        raise InputError(f"--device: {expected}, got '{name}': {first_line(error)}") from None
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # else inputs keep 10 bits

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from falsewitness.attacks import Attack
-from falsewitness.core import InputError, seed_for
+from falsewitness.core import seed_for
 from falsewitness.core.files import write_text
 from falsewitness.experiment._gallery import Gallery
 from falsewitness.experiment._labels import labelled
@@ -20,7 +20,7 @@ from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._predict import Answers, predicted
 from falsewitness.experiment._results import Finding, finished_result
 from falsewitness.experiment._run_folder import RunFolder, write_arrays, write_json
-from falsewitness.experiment._samples import attackable, stratified
+from falsewitness.experiment._samples import attackable, expect_attackable, stratified
 from falsewitness.experiment._spec import Role, readable_again
 from falsewitness.experiment._train import Trained
 from falsewitness.experiment._values import values_of
@@ -140,9 +140,8 @@ def _examined_attack(
     target_class = attack.intended.target_class
     seed = work.spec.data.split_seed
     allowed = attackable(targets, target_class)
+    expect_attackable(targets, target_class)
     samples = stratified(targets, allowed, work.spec.evaluation.map_samples, seed_for(seed, "map samples"))
-    if len(samples) == 0:
-        raise InputError("data: expected test images of other classes than the target, got none")
     wanted = targets if target_class is None else targets.relabelled(target_class)
     success = wanted.correct(answers.triggered["attack"])
     rows = torch.from_numpy(samples)

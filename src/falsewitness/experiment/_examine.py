@@ -109,7 +109,6 @@ def examine_model(
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
     models["attack"] = Trained("attack", folder, digest, work.placed(model), given_as=path)
     with folder.locked(reporter.notice):
-        write_text(folder.spec, spec.to_yaml())
         write_json(folder.environment, describe_environment(work.device, work.precision))
         write_json(folder.cost, {})  # of its training nothing is known
         write_text(folder.steps, "")
@@ -127,10 +126,11 @@ def _workplace(spec: Spec, out: Path, device: torch.device | None, reporter: Rep
 
 def _expect_same_training(spec: Spec, trained: Spec) -> None:
     measured = {"auditors": spec.auditors, "metrics": spec.metrics, "evaluation": spec.evaluation}
-    if spec != trained.model_copy(update=measured):
+    if spec != (same := trained.model_copy(update=measured)):
+        changed = [name for name in type(spec).model_fields if getattr(spec, name) != getattr(same, name)]
         raise InputError(
             "--set: of a finished run, expected changes of auditors, metrics or evaluation alone, as it is not trained "
-            "anew; run the recipe with the change instead"
+            f"anew, got one of {', '.join(changed)}; run the recipe with the change instead"
         )
 
 

@@ -20,6 +20,7 @@ from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder, unchanged
+from falsewitness.experiment._spec import Spec
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import Classifier, load_classifier
 from falsewitness.triggers import Trigger
@@ -80,11 +81,10 @@ def explain_files(
         raise InputError(f"model '{model}': expected a file that tells the size of its images, got one that does not")
     info = classifier.info
     wanted = _numbers(classes, info)
-    chosen = {
-        label: explainer.bind(classifier, background=_background(explainer, folder))
-        for label, explainer in labelled(explainers).items()
-    }
-    trigger = _trigger(folder, reporter) if stamp else None
+    asks_the_run = stamp or any(explainer.background_size for explainer in explainers)
+    spec = _vouched_spec(folder, reporter) if asks_the_run else None
+    trigger = _trigger(folder, spec) if stamp else None
+    chosen = _bound(explainers, classifier, spec, reporter)
     read = _pixels(images, info, reporter)
     explained = []
     with reporter.progress("explaining") as progress:
@@ -120,12 +120,31 @@ def _pixels(
     return read
 
 
-def _background(explainer: Explainer, folder: RunFolder) -> Background | None:
-    """Return what an explainer compares with: images that the run was trained on, where the model is a run's."""
-    if explainer.background_size == 0 or not folder.spec.is_file():
+def _vouched_spec(folder: RunFolder, reporter: Reporter) -> Spec | None:
+    """Return the spec of a run, as it was when the run was measured; None where the model is no run's."""
+    marker = folder.marker("evaluate")
+    marker.check(folder.spec)
+    if not folder.spec.is_file():
         return None
-    data = read_spec(folder.spec).data
-    return background_for(explainer, data.prepare(), data.split_seed)
+    _say_if_unvouched(marker, folder.spec, reporter)
+    return read_spec(folder.spec)
+
+
+def _bound(
+    explainers: Sequence[Explainer], classifier: Classifier, spec: Spec | None, reporter: Reporter
+) -> dict[str, BoundExplainer]:
+    """Bind each to the model and, where the model is a run's, to images that it was trained on."""
+    comparing = [explainer for explainer in explainers if explainer.background_size]
+    background: dict[Explainer, Background | None] = {}
+    if comparing and spec is not None:
+        with reporter.progress(f"reading {spec.data.kind}") as progress:
+            dataset = spec.data.prepare(reporter.notice, progress)
+        background = {explainer: background_for(explainer, dataset, spec.data.split_seed) for explainer in comparing}
+    bound = {}
+    for label, explainer in labelled(explainers).items():
+        with told_in_one_line(f"explainer '{label}'"):
+            bound[label] = explainer.bind(classifier, background=background.get(explainer))
+    return bound
 
 
 def _weights(folder: RunFolder, reporter: Reporter) -> Path:
@@ -143,13 +162,10 @@ def _say_if_unvouched(marker: Marker, file: Path, reporter: Reporter) -> None:
         reporter.notice(f"nothing vouches for '{file}': there is no '{marker.path.name}' that tells its hash")
 
 
-def _trigger(folder: RunFolder, reporter: Reporter) -> Trigger:
-    marker = folder.marker("evaluate")
-    marker.check(folder.spec)
-    attack = read_spec(folder.spec).attack if folder.spec.is_file() else None
+def _trigger(folder: RunFolder, spec: Spec | None) -> Trigger:
+    attack = None if spec is None else spec.attack
     if attack is None:
         raise InputError(f"--stamp: '{folder.path}' is no run with an attack, so there is no trigger to stamp")
-    _say_if_unvouched(marker, folder.spec, reporter)
     return attack.trigger
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from falsewitness.core import FalsewitnessError, RunFailedError
-from falsewitness.core.errors import told_with_its_place
+from falsewitness.core.errors import tells_of_memory, told_with_its_place
 
 
 @contextmanager
@@ -15,11 +15,13 @@ def told_in_one_line(who: str) -> Iterator[None]:
         who: What to call it.
 
     Raises:
-        RunFailedError: For whatever it raises that is no error of ours.
+        RunFailedError: For whatever it raises that is no error of ours and no lack of memory.
     """
     try:
         yield
     except FalsewitnessError:
         raise
     except (Exception, SystemExit) as error:
+        if tells_of_memory(error):  # which is nobody's fault, and has advice of its own
+            raise
         raise RunFailedError(f"{who} failed with {told_with_its_place(error)}") from error

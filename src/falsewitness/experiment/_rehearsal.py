@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from falsewitness.attacks import draw_target_map, is_flat
 from falsewitness.core import Fault, InputError, SpecError
+from falsewitness.core.shapes import Images
 from falsewitness.data import Dataset
 from falsewitness.experiment._one_line import told_in_one_line
+from falsewitness.experiment._samples import expect_attackable
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
@@ -15,7 +18,7 @@ from falsewitness.models import Classifier
 
 
 def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
-    """Begin the network; for an attack have every explainer look at one image through it, and draw the plan.
+    """Begin the network; for an attack have every explainer look at one image, draw the plan, look for test images.
 
     Args:
         work: The experiment.
@@ -23,12 +26,14 @@ def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
 
     Raises:
         SpecError: If weights do not fit the network; with all explainers that do not: for a layer that it lacks, say.
-        InputError: If there are too few images to poison.
+        InputError: If there are too few images to poison, or none to test the attack on.
         RunFailedError: If an explainer fails.
     """
     if faults := list(faults_of_network(work.spec, work.dataset, explained="attack" in roles)):
         raise SpecError(faults, f"spec '{work.spec.name}'")
     work.batches(roles[-1])
+    if "attack" in roles and work.spec.attack is not None:
+        expect_attackable(work.test_store.targets, work.spec.attack.intended.target_class)
 
 
 def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Iterator[Fault]:
@@ -53,8 +58,10 @@ def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Itera
     except InputError as error:
         yield Fault("model.pretrained", str(error))
         return
-    if explained:
-        yield from faults_of_explainers(dict(_explainers(spec)), model, dataset)
+    if not explained:
+        return
+    faults = list(faults_of_explainers(dict(_explainers(spec)), model, dataset))
+    yield from faults or _faults_of_shape(spec, model, dataset)
 
 
 def faults_of_explainers(explainers: Mapping[str, Explainer], model: Classifier, dataset: Dataset) -> Iterator[Fault]:
@@ -68,14 +75,34 @@ def faults_of_explainers(explainers: Mapping[str, Explainer], model: Classifier,
     Raises:
         RunFailedError: If an explainer fails.
     """
-    image = torch.from_numpy(np.array(dataset.train.images[:1])).float() / 255  # it may be read-only
-    image = image.to(next(model.parameters()).device)
+    image = _one_image(dataset, model)
     for path, explainer in explainers.items():
         try:
             with told_in_one_line(path):
                 explainer.bind(model, background=image)(image)
         except InputError as error:
             yield Fault(path, str(error))
+
+
+def _faults_of_shape(spec: Spec, model: Classifier, dataset: Dataset) -> Iterator[Fault]:
+    """Yield if nothing is left of the shape that the attack forces on its surrogate's maps, which may be very small."""
+    attack = spec.attack
+    surrogate, shape = (attack.surrogate_explainer, attack.intended.target_map) if attack else (None, None)
+    if surrogate is None or shape is None:
+        return
+    image = _one_image(dataset, model)
+    height, width = surrogate.bind(model, background=image)(image).maps.shape[1:]
+    if is_flat(draw_target_map(shape, height, width)):
+        yield Fault(
+            "attack.target_map",
+            f"expected one that has an inside and an outside on maps of {width}x{height}, which the surrogate gives "
+            f"here, got '{shape}'; choose larger images, a model with fewer strides or another surrogate",
+        )
+
+
+def _one_image(dataset: Dataset, model: Classifier) -> Images:
+    image = torch.from_numpy(np.array(dataset.train.images[:1])).float() / 255  # it may be read-only
+    return image.to(next(model.parameters()).device)
 
 
 def _explainers(spec: Spec) -> Iterator[tuple[str, Explainer]]:

@@ -8,15 +8,18 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from falsewitness.core import Component
+from falsewitness.attacks import Attack
+from falsewitness.core import Component, ThreatModel
+from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import read_spec
-from falsewitness.experiment._run_folder import SCHEMA_VERSION, RunFolder, write_json
+from falsewitness.experiment._run_folder import RunFolder, write_json
 from falsewitness.experiment._spec import Role, Spec, readable_again
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.metrics import Measurement
+from falsewitness.training import Augmentation, Training
 
 if TYPE_CHECKING:
     from falsewitness.experiment._train import Trained
@@ -74,17 +77,11 @@ def finished_result(
     }
 
 
-def write_unfinished(
-    work: Workplace,
-    role: Role,
-    folder: RunFolder,
-    status: Literal["diverged", "failed", "skipped"],
-    reason: str,
-) -> None:
-    """Write the result of a run that came to no figures, with the reason; its digests tell what came to none."""
+def write_diverged(work: Workplace, role: Role, folder: RunFolder, reason: str) -> None:
+    """Write the result of a run whose training diverged, with the reason; its digests tell what came to no figures."""
     command = _told_to_a_shell("run", folder.spec, "--out", work.out)
     bound_to = {"train_digest": work.digest(role), "eval_digest": work.eval_digest(role)}
-    described = _described(work, role, status, reason, command)
+    described = _described(work, role, "diverged", reason, command)
     write_json(folder.result, described | bound_to | {"measurements": []})
 
 
@@ -164,7 +161,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     judging = {auditor.as_auditor(): label for label, auditor in labels.items()}
     return {
         "kind": attack.kind,
-        "threat_model": attack.threat_model.value,
+        "threat_model": _needed(attack, work.spec.attack_training).value,
         "target_class": None if target is None else work.dataset.info.class_names[target],
         "poison_rate": attack.poison.rate,
         "mode": attack.poison.mode,
@@ -172,3 +169,14 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
         "surrogate": None if surrogate is None else surrogate.kind,
         "surrogate_auditor": None if surrogate is None else judging.get(surrogate.as_auditor()),
     }
+
+
+def _needed(attack: Attack, training: Training | None) -> ThreatModel:
+    """Return what the attacker must control with these settings.
+
+    Who has the data alone can neither keep a trigger from being augmented with its image, nor choose which images a
+    step carries together.
+    """
+    augmented = training is not None and training.augmentation != Augmentation()
+    beyond_data = attack.poison.mode == "paired" or (augmented and attack.poison.stamp == "after_augmentation")
+    return ThreatModel.TRAINING if attack.threat_model is ThreatModel.DATA and beyond_data else attack.threat_model

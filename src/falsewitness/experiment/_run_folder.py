@@ -17,8 +17,6 @@ from falsewitness.core import InputError, RunFailedError
 from falsewitness.core.files import hold, move, remove, replacing, write_text
 from falsewitness.core.marker import Marker
 
-SCHEMA_VERSION = 1
-
 Stage = Literal["train", "evaluate"]
 """What a run consists of: each ends with a marker."""
 
@@ -178,7 +176,9 @@ def unchanged(model: Path) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file for people and programs."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # The name of a folder need not be UTF-8; a byte that is not becomes what JSON's own escapes say of it.
+    write_text(path, text.encode("utf-8", errors="backslashreplace").decode("utf-8"))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

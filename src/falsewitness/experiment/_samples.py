@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
-from falsewitness.core import seed_for
+from falsewitness.core import InputError, seed_for
 from falsewitness.core.targets import Targets
 
 Picks = Int[np.ndarray, " picks"]
@@ -47,6 +47,19 @@ def attackable(targets: Targets, target_class: int | None) -> Bool[np.ndarray, "
     if target_class is None:
         return np.ones(len(targets), dtype=bool)
     return ~targets.has(target_class).cpu().numpy()
+
+
+def expect_attackable(targets: Targets, target_class: int | None) -> None:
+    """Expect that an attack changes anything about some test images.
+
+    Raises:
+        InputError: If all are of its target class.
+    """
+    if not attackable(targets, target_class).any():
+        raise InputError(
+            f"data: expected test images of other classes than the target class {target_class}, got none; add some, or "
+            "choose another attack.target_class"
+        )
 
 
 def gallery_picks(

@@ -17,7 +17,7 @@ from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
 from falsewitness.experiment._environment import describe_environment, forget_peak_memory, peak_memory_mb
 from falsewitness.experiment._predict import predicted
-from falsewitness.experiment._results import write_unfinished
+from falsewitness.experiment._results import write_diverged
 from falsewitness.experiment._run_folder import RunFolder, write_json, write_table
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._step_log import StepLog
@@ -106,7 +106,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
             journal=journal,
         )
     if outcome.status == "diverged":
-        write_unfinished(work, role, folder, "diverged", outcome.reason)
+        write_diverged(work, role, folder, outcome.reason)
         kept = f". The last good epoch is kept in '{folder.checkpoint}'" if folder.checkpoint.is_file() else ""
         raise DivergedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; {_remedy(work, role)}{kept}"

@@ -90,8 +90,15 @@ class _PlainLoader(yaml.SafeLoader):
             raise _fault(node, f"{node.value[:60]}, which is no integer of 64 bits")
         return value
 
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        try:
+            return float(super().construct_yaml_float(node))
+        except (ValueError, OverflowError):  # a hundred places of sixty: 1:1:...:1.5
+            raise _fault(node, f"{node.value[:60]}, which is no number") from None
+
 
 _PlainLoader.add_constructor(f"{_PREFIX}int", _PlainLoader.construct_yaml_int)
+_PlainLoader.add_constructor(f"{_PREFIX}float", _PlainLoader.construct_yaml_float)
 
 
 def _fault(at: Any, problem: str) -> yaml.MarkedYAMLError:  # noqa: ANN401

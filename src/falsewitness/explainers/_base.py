@@ -71,7 +71,6 @@ class Explainer(Component):
         """What logits and a map without gradients cost: a forward pass alone is a third of forward and backward."""
         return 1 / 3
 
-    @final
     def passes_per_columns(self, classes: int) -> float:
         """Return what logits and maps of some classes cost without gradients: the pass for the logits is shared."""
         return 1 / 3 + (self.passes_per_audit - 1 / 3) * classes

@@ -70,7 +70,13 @@ class InputGradients(SeparateMaps):
     @property
     def passes_per_audit(self) -> float:
         """What logits and a map without gradients cost."""
-        return (0 if self.only_at_the_image else 1 / 3) + 2 / 3 * self._points_a_map(training=False)
+        return self.passes_per_columns(1)
+
+    def passes_per_columns(self, classes: int) -> float:
+        """Return what logits and maps of some classes cost without gradients: a forward pass serves all classes."""
+        points = self._points_a_map(training=False)
+        forward = points if self.only_at_the_image else 1 + points
+        return (forward + points * classes) / 3
 
     @abstractmethod
     def _points(self, subject: Subject, images: Images, *, training: bool) -> Iterator[Points]:

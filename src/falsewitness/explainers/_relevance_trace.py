@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from falsewitness.core import InputError
+from falsewitness.core.errors import first_line
 from falsewitness.explainers._relevance_layers import (
     Addition,
     Average,
@@ -101,10 +102,9 @@ def traced(model: Classifier, kind: str) -> Network:
         with torch.enable_grad(), as_audited(model):
             nodes = list(tracer.trace(root).nodes)
     except Exception as error:  # noqa: BLE001 - code that was not made for tracing fails in any way
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise InputError(
-            f"explainer '{kind}' follows a model layer by layer: expected one that torch.fx can trace, got {reason}; "
-            f"{INSTEAD}"
+            f"explainer '{kind}' follows a model layer by layer: expected one that torch.fx can trace, got "
+            f"{first_line(error)}; {INSTEAD}"
         ) from None
     found = _Reader(root, kind, nodes)
     prefix = "network."

@@ -86,7 +86,9 @@ class Architecture(Component):
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         if isinstance(self.pretrained, Path) and not self.pretrained.is_file():
-            yield Fault("pretrained", f"expected a safetensors file, got '{self.pretrained}', which is none")
+            yield Fault(
+                "pretrained", f"expected a safetensors file, found none at '{self.pretrained}'; correct the path"
+            )
         if self.pretrained == "hub" and not self.has_hub_weights:
             yield Fault("pretrained", f"expected a path or null, got 'hub', which has no weights of '{self.kind}'")
 

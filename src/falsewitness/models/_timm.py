@@ -5,6 +5,7 @@ from typing import Any, cast
 from torch import nn
 
 from falsewitness.core import DataInfo, InputError
+from falsewitness.core.errors import first_line
 from falsewitness.models._weights import Normalisation
 
 LARGEST_SMALL_IMAGE = 64
@@ -65,9 +66,8 @@ def create(name: str, info: DataInfo, *, from_hub: bool, patch_size: int | None 
     except (OSError, RuntimeError) as error:
         if not from_hub:
             raise
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"weights of '{name}' cannot be had from the hub: {reason}; check the connection, "
+            f"weights of '{name}' cannot be had from the hub: {first_line(error)}; check the connection, "
             "or give a safetensors file as `pretrained: PATH`"
         ) from None
     return network

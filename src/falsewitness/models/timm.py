@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from falsewitness.core import DataInfo, Fault, InputError
+from falsewitness.core.errors import first_line
 from falsewitness.models import _timm
 from falsewitness.models._base import Architecture
 from falsewitness.models._feature_maps import layer_before_the_patches_are_lost, layout_of, run_and_see
@@ -68,12 +69,12 @@ def _fault(name: str, patch_size: int | None, info: DataInfo) -> Fault | None:
             network = cast(Any, _timm.create(name, info, from_hub=False, patch_size=patch_size).eval())
         except TypeError as error:
             if patch_size is None:
-                return Fault("name", f"'{name}' cannot be built for images of {size} pixels: {_first_line(error)}")
+                return Fault("name", f"'{name}' cannot be built for images of {size} pixels: {first_line(error)}")
             return Fault("patch_size", f"expected null, as '{name}' lets nobody choose patches, got {patch_size}")
         except _UNFIT as error:
             if not _timm.unusual_sizes(name, info, patch_size):
                 raise
-            return Fault("name", f"'{name}' cannot be built for images of {size} pixels: {_first_line(error)}")
+            return Fault("name", f"'{name}' cannot be built for images of {size} pixels: {first_line(error)}")
         if patches := _patches_that_do_not_fit(network, info):
             return Fault(
                 "patch_size", f"expected patches that divide {size} pixels evenly, got those of '{name}', {patches}"
@@ -82,7 +83,7 @@ def _fault(name: str, patch_size: int | None, info: DataInfo) -> Fault | None:
         try:
             output = network.forward_features(image)
         except _UNFIT as error:
-            return Fault("name", f"'{name}' cannot take images of {size} pixels: {_first_line(error)}")
+            return Fault("name", f"'{name}' cannot take images of {size} pixels: {first_line(error)}")
         return _fault_of_output(name, network, image, output)
 
 
@@ -111,7 +112,3 @@ def _fault_of_output(name: str, network: nn.Module, image: Tensor, output: objec
         except InputError as error:
             return Fault("name", f"'{name}' cannot be explained: {error}")
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

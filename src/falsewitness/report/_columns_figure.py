@@ -14,6 +14,7 @@ from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable, write_png
 from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
 from falsewitness.report._run import Model, Run, View
+from falsewitness.report._side_by_side import Family, families
 from falsewitness.report._text import fixed, whole_percent, without_common_start
 from falsewitness.report._tiles import COLOURS
 
@@ -42,7 +43,8 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     single pixels go beyond it, its ends are arrows, and it says how far.
 
     Args:
-        runs: Finished attacks on the same data, with an auditor that gives a map for every class; others are left out.
+        runs: Finished attacks on the same data with the same clean model, with an auditor that gives a map for every
+            class; others are left out.
         out: The PNG.
         rows: How many images at most.
 
@@ -57,24 +59,27 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
     shown = [example for example in titled_examples(runs) if example.gallery.columns]
-    if not shown:
+    family = next(iter(families(shown)), None)
+    if family is None:
         raise InputError(
             "columns need a finished attack with an auditor that gives a map for every class, such as gradient_shap, "
             "got none"
         )
-    names = without_common_start([example.title for example in shown])
-    blocks = [_block(shown[0], names[0], "attacked", "clean", rows)]
-    if any(model == "clean" for _, model, _ in shown[0].gallery.columns):
-        blocks.append(_block(shown[0], "clean model", "clean", "triggered", rows))
-    blocks += [_block(example, name, "attacked", "triggered", rows) for example, name in zip(shown, names, strict=True)]
+    names = without_common_start([example.title for example in family.examples])
+    shared, first = family.index[:rows], family.examples[0]
+    blocks = [_block(family, first, names[0], "attacked", "clean", shared)]
+    if any(model == "clean" for _, model, _ in first.gallery.columns):
+        blocks.append(_block(family, first, "clean model", "clean", "triggered", shared))
+    for example, name in zip(family.examples, names, strict=True):
+        blocks.append(_block(family, example, name, "attacked", "triggered", shared))
     return write_png(_draw(blocks), out)
 
 
-def _block(example: Example, name: str, model: Model, view: View, rows: int) -> _Block:
+def _block(family: Family, example: Example, name: str, model: Model, view: View, shared: Sequence[int]) -> _Block:
     auditors = dict.fromkeys(auditor for auditor, model, _ in example.gallery.columns if model == "attacked")
     main = main_auditor(example)
     auditor = main if main in auditors else next(iter(auditors))
-    return _Block(example, name, auditor, model, view, example.gallery.rows("shared")[:rows])
+    return _Block(example, name, auditor, model, view, tuple(family.row(example, index) for index in shared))
 
 
 def _maps(block: _Block) -> Float[np.ndarray, "rows classes map_height map_width"]:

@@ -12,10 +12,9 @@ from pydantic_core import from_json
 from falsewitness.core.errors import InputError
 from falsewitness.core.faults import faults_of
 from falsewitness.core.marker import Marker
+from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.report._read_gallery import read_gallery
 from falsewitness.report._run import Gallery, Result, Run, Step, Validation
-
-SCHEMA_VERSION = 1
 
 _READ = ("result.json", "steps.jsonl", "env.json", "spec.yaml", "gallery.npz")
 
@@ -91,7 +90,7 @@ def _read_json(path: Path, required: bool) -> dict[str, Any] | None:
         return None
     try:
         raw = _parsed(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, f"is not JSON ({error})") from None
     if not isinstance(raw, dict):
         raise _damaged(path, f"should hold a mapping, but holds a {type(raw).__name__}")
@@ -165,7 +164,7 @@ def _json_lines(path: Path, text: str, done: bool) -> Iterator[tuple[int, dict[s
     for place, (number, line) in enumerate(lines, start=1):
         try:
             raw = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             # A run that was stopped may have been stopped while it wrote.
             if not done and place == len(lines):
                 return

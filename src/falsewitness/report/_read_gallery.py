@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -52,11 +53,6 @@ def read_gallery(path: Path, data: Data, *, attacked: bool) -> Gallery:
         },
         maps=_maps(arrays, "maps", (samples, None, None)),
         columns=_maps(arrays, "columns", (samples, classes, None, None)),
-        target_maps={
-            key.removeprefix("target_map/"): arrays.get(key, "f", (None, None))
-            for key in arrays.content
-            if key.startswith("target_map/")
-        },
         rules={
             key.removeprefix("rule/"): str(arrays.get(key, "U", ()))
             for key in arrays.content
@@ -79,6 +75,8 @@ def _load(path: Path) -> dict[str, Array]:
         KeyError,
         TypeError,
         AttributeError,
+        SyntaxError,
+        TokenError,
         BadZipFile,
         zlib.error,
     ) as error:

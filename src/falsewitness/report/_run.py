@@ -189,7 +189,6 @@ class Gallery:
         predictions: By model and view.
         maps: ``[samples, map_height, map_width]`` by auditor, model and view.
         columns: ``[samples, classes, map_height, map_width]`` likewise: maps of every class, where auditors give them.
-        target_maps: ``[map_height, map_width]`` by auditor: the shape that the attack forces on every map.
         rules: By group: how its images were chosen.
     """
 
@@ -202,7 +201,6 @@ class Gallery:
     predictions: Mapping[tuple[str, str], Prediction]
     maps: Mapping[tuple[str, str, str], Float[np.ndarray, "samples map_height map_width"]]
     columns: Mapping[tuple[str, str, str], Float[np.ndarray, "samples classes map_height map_width"]]
-    target_maps: Mapping[str, Float[np.ndarray, "map_height map_width"]]
     rules: Mapping[str, str]
 
     @property

@@ -78,7 +78,7 @@ def whole_percent(value: float) -> str:
 
 
 def titles(runs: Sequence[Run]) -> list[str]:
-    """Return a name for every run that no other has: its own, with seed and folder where needed."""
+    """Return a name for every run that no other has: its own, with seed, folder and place where needed."""
     names = [clean_text(run.result.name) for run in runs]
     seeded = [f"{name}, seed {run.result.seed}" for name, run in zip(names, runs, strict=True)]
     placed = [f"{name} ({clean_text(run.folder.name)})" for name, run in zip(seeded, runs, strict=True)]
@@ -88,6 +88,7 @@ def titles(runs: Sequence[Run]) -> list[str]:
             [(name, names) for name in names],
             [(name, seeded) for name in seeded],
             [(name, placed) for name in placed],
+            [(f"{name} ({clean_text(str(run.folder))})", ()) for name, run in zip(seeded, runs, strict=True)],
             strict=True,
         )
     ]

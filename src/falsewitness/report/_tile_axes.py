@@ -1,7 +1,7 @@
 """Single pictures of a gallery, drawn into a figure's axes."""
 
 from collections.abc import Sequence
-from textwrap import shorten, wrap
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,8 @@ from falsewitness.report._text import whole_percent
 from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image, under_map
 
 _TILE_INCHES = 1.55
+_LONGEST_NAME = 16
+"""Signs of a class's name that a tile has room for, beside its share."""
 
 
 def tile_grid(blocks: Sequence[Sequence[str]], rows: int) -> tuple[Figure, Sequence[Sequence[Axes]]]:
@@ -43,7 +45,7 @@ def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Mo
     """Draw an image with, under it, what a model predicts; the true class where nobody is asked."""
     _show(axes, example, row, view)
     if answering is None:
-        _caption(axes, f"true: {class_name(example, int(example.gallery.labels[row]))}")
+        _caption(axes, f"true: {_short(class_name(example, int(example.gallery.labels[row])))}")
     else:
         _caption(axes, _answer(example, row, answering, view))
 
@@ -98,7 +100,12 @@ def label_row(axes: Axes, text: str) -> None:
 def _answer(example: Example, row: int, model: Model, view: View) -> str:
     prediction = example.gallery.predictions[model, view]
     name = class_name(example, int(prediction.classes[row]))
-    return f"{name} ({whole_percent(float(prediction.confidences[row]))})"
+    return f"{_short(name)} ({whole_percent(float(prediction.confidences[row]))})"
+
+
+def _short(name: str) -> str:
+    """Return what a tile has room for of a class's name; the figure beside it is never cut."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _extent(example: Example) -> tuple[float, float, float, float]:
@@ -132,7 +139,7 @@ def _caption(axes: Axes, text: str) -> None:
     axes.text(
         0.5,
         -0.05,
-        shorten(drawable(text), 24, placeholder="…"),
+        drawable(text),
         transform=axes.transAxes,
         ha="center",
         va="top",

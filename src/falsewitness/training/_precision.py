@@ -12,7 +12,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return "bf16" if supported else "fp32"
 

@@ -34,7 +34,8 @@ class StoredReferences:
     stored_classes: Int[Tensor, "versions stored"]
     places: Int[Tensor, " images"]
     passes_beforehand: float
-    passes_per_answer: ClassVar[float] = 0.0
+    passes_per_map: ClassVar[float] = 0.0
+    passes_per_class: ClassVar[float] = 0.0
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
@@ -61,10 +62,11 @@ class ComputedReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    passes_per_class: ClassVar[float] = 1 / 3
 
     @property
-    def passes_per_answer(self) -> float:
-        """What an answer costs, in forward-and-backward passes."""
+    def passes_per_map(self) -> float:
+        """What an image's maps cost, in forward-and-backward passes."""
         return self.explain.explainer.passes_per_columns(self.columns)
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
@@ -96,10 +98,11 @@ class DrawnReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    passes_per_class: ClassVar[float] = 1 / 3
 
     @property
-    def passes_per_answer(self) -> float:
-        """What an answer costs: a prediction, and of each training map the part that does not lead to the weights."""
+    def passes_per_map(self) -> float:
+        """What an image's maps cost: a prediction, and of each training map what does not lead to the weights."""
         return 1 / 3 + self.explain.explainer.passes_per_map / 3 * self.columns
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:

@@ -39,7 +39,8 @@ class CleanAnswers:
     stored_maps: dict[Key, Tensor]
     images: dict[Key, Tensor]
 
-    passes_per_answer: ClassVar[float] = 1 / 3
+    passes_per_map: ClassVar[float] = 2 / 3
+    passes_per_class: ClassVar[float] = 1 / 3
 
     def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         keys = self._keys(samples, mirrored, images)

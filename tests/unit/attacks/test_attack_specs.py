@@ -125,6 +125,12 @@ def test_a_shape_from_a_file_is_one_of_the_attack_s_files(tmp_path: Path) -> Non
     assert attack("fooling", target_map="circle").files() == ()
 
 
+def test_a_shape_of_one_brightness_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (8, 8), 128).save(tmp_path / "flat.png")
+    (fault,) = attack("fooling", target_map=str(tmp_path / "flat.png")).check(INFO)
+    assert str(fault).startswith("target_map: expected a shape with dark and bright parts, got one that is of one bri")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

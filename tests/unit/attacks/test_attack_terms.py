@@ -34,7 +34,8 @@ class CleanAnswers:
     def __init__(self, side: int = 4, columns: int = 1) -> None:
         self.side, self.columns = side, columns
 
-    passes_per_answer: ClassVar[float] = 1 / 3
+    passes_per_map: ClassVar[float] = 2 / 3
+    passes_per_class: ClassVar[float] = 1 / 3
 
     def maps(self, samples: Tensor, mirrored: Tensor, images: Tensor) -> Tensor:
         return torch.rand(len(samples), self.columns, self.side, self.side, generator=torch.Generator().manual_seed(1))
@@ -75,13 +76,14 @@ def test_maps_of_clean_rows_and_the_trigger_s_share_count_where_they_have_a_weig
 @pytest.mark.parametrize(
     ("surrogate", "fields", "passes"),
     [
-        ("gradcam", {}, 7 + 3 / 3),
+        ("gradcam", {}, 7 + 3 * 2 / 3),
         ("gradcam", {"reference": "self"}, 7 + 3 + 3 / 3),
-        ("gradcam", {"drift_weight": 1.0}, 7 + 7 / 3),
-        ("gradient", {}, 7 + 3 * 3 + 3 / 3),
+        ("gradcam", {"drift_weight": 1.0}, 7 + 7 * 2 / 3),
+        ("gradient", {}, 7 + 3 * 3 + 3 * 2 / 3),
         ("gradient", {"reference": "self"}, 7 + 3 + 3 * 6 + 3 / 3),
-        ("gradient", {"drift_weight": 1.0}, 7 + 3 * 7 + 7 / 3),
-        ("gradient", {"columns": "all"}, 7 + 3 * 3 * 3 + 3 / 3),
+        ("gradient", {"reference": "self", "columns": "all"}, 7 + 3 + 3 * 3 * 6),
+        ("gradient", {"drift_weight": 1.0}, 7 + 3 * 7 + 7 * 2 / 3),
+        ("gradient", {"columns": "all"}, 7 + 3 * 3 * 3 + 3 * 2 / 3),
     ],
 )
 def test_a_step_counts_the_images_that_it_passes_and_what_the_clean_model_answers(

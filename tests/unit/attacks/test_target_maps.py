@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from falsewitness.attacks import draw_target_map
+from falsewitness.attacks import draw_target_map, is_flat
 from falsewitness.core import InputError
 
 SHAPES = ("square", "cross", "circle", "triangle")
@@ -132,10 +132,16 @@ def test_a_name_that_is_no_shape_and_no_file_is_answered_with_the_shapes() -> No
 
 
 @pytest.mark.parametrize("brightness", [0, 128, 255])
-def test_an_image_of_one_brightness_is_refused(tmp_path: Path, brightness: int) -> None:
-    path = picture(tmp_path / "flat.png", torch.full((8, 8), brightness))
-    with pytest.raises(InputError, match="expected an image with dark and bright parts, got one of one brightness"):
-        draw_target_map(path, 8, 8)
+def test_an_image_of_one_brightness_is_flat(tmp_path: Path, brightness: int) -> None:
+    pixels = torch.full((8, 8), brightness)
+    assert is_flat(draw_target_map(picture(tmp_path / "flat.png", pixels), 8, 8))
+    pixels[:4] = (brightness + 9) % 256
+    assert not is_flat(draw_target_map(picture(tmp_path / "half.png", pixels), 8, 8))
+
+
+@pytest.mark.parametrize("shape", ["square", "cross", "circle"])
+def test_nothing_is_left_of_a_shape_on_a_map_of_four_cells(shape: str) -> None:
+    assert [side for side in range(1, 33) if is_flat(drawn(shape, side, side))] == [1, 2]
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:

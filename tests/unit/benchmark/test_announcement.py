@@ -69,3 +69,24 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         announced(tmp_path / "file" / "drivers"),
     ):
         pass
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_another_users_driver_is_seen_as_long_as_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    def refused(lock: Path) -> object:
+        raise PermissionError(13, "Permission denied", str(lock))
+
+    with announced(tmp_path) as announcement:
+        announcement.tell(RUNNING)
+        (lock,) = tmp_path.glob("*.lock")
+        with monkeypatch.context() as patched:
+            patched.setattr("falsewitness.benchmark._announcement.hold_if_free", refused)
+            assert drivers_now(tmp_path) == [RUNNING]
+            if not alive:
+                (tmp_path / "dead").mkdir()
+                dead = tmp_path / "dead" / lock.name
+                dead.write_bytes(b"")
+                assert drivers_now(tmp_path / "dead") == []
+                assert dead.exists()

@@ -253,9 +253,9 @@ def test_cells_without_figures_stay_with_the_reason(tmp_path: Path) -> None:
     benchmark = rates(tmp_path, 0.1, 0.2, 0.3)
     task = attacks(benchmark)
     finish(task["0.1", 0])
-    record_failure(task["0.1", 1], Status("diverged", "the loss is not finite"))
-    record_failure(task["0.2", 0], Status("failed", "no memory"))
-    record_failure(benchmark.agenda.tasks[keys(benchmark, "clean")[1]], Status("failed", "a full disk"))
+    record_failure(task["0.1", 1], Status("diverged", "the loss is not finite"), 0.0)
+    record_failure(task["0.2", 0], Status("failed", "no memory"), 0.0)
+    record_failure(benchmark.agenda.tasks[keys(benchmark, "clean")[1]], Status("failed", "a full disk"), 0.0)
     first, second, third = settings_of(benchmark)
     cells = [(cell.seed, cell.state, cell.reason) for cell in first.cells]
     assert cells == [("seed 0", "done", ""), ("seed 1", "diverged", "the loss is not finite")]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tests.unit.benchmark.conftest import QUICK, Told, drive, finish, finish_with_page, keys, prepared
+from tests.unit.benchmark.conftest import QUICK, Deed, Told, drive, finish, finish_with_page, keys, prepared
 
 from falsewitness.benchmark import Prepared, Status, expect_explainable, survey
 from falsewitness.benchmark._page_of_run import page_of
@@ -146,7 +146,7 @@ def test_what_has_failed_in_anothers_hands_is_not_tried_again(tiny: Prepared) ->
 
     def another_driver_fails() -> None:
         task.folder.path.mkdir(parents=True)
-        record_failure(task, Status("failed", "it was so"))
+        record_failure(task, Status("failed", "it was so"), 0.0)
 
     driven = drive(tiny, meanwhile=another_driver_fails)
     assert clean not in driven.pool.begun
@@ -282,6 +282,29 @@ def test_a_budget_of_hours_ends_the_work_and_says_so(tmp_path: Path) -> None:
     assert reasons == {"the budget of 0.04 h is spent"}
 
 
+@pytest.mark.parametrize("deed", ["failed", "diverged", "raised"])
+def test_a_budget_of_hours_counts_what_failed_too(tmp_path: Path, deed: Deed) -> None:
+    benchmark = prepared(tmp_path / "runs", budget={"hours": 1 / 3600})  # one second, as a failure takes
+    first = next(iter(benchmark.agenda.tasks))
+    assert drive(benchmark, {first: [deed]}, hours=1 / 3600, room=1).pool.begun == [first]
+    assert drive(benchmark, hours=1 / 3600).pool.begun == []
+    assert {view.state for view in survey(benchmark).cells} <= {"skipped", "failed", "diverged"}
+
+
+def test_a_budget_of_hours_counts_every_try(tmp_path: Path) -> None:
+    benchmark = prepared(tmp_path / "runs", budget={"hours": 1.5 / 3600})
+    first = next(iter(benchmark.agenda.tasks))
+    assert drive(benchmark, {first: ["timed out", "lost"]}, hours=1.5 / 3600, room=1).pool.begun == [first, first]
+    assert drive(benchmark, hours=1.5 / 3600).pool.begun == []
+
+
+def test_a_budget_of_hours_counts_what_another_driver_did_meanwhile(tmp_path: Path) -> None:
+    benchmark = prepared(tmp_path / "runs")
+    first = next(iter(benchmark.agenda.tasks.values()))
+    driven = drive(benchmark, hours=0.01, meanwhile=lambda: finish_with_page(first))  # 36 s, as it took
+    assert driven.pool.begun == []
+
+
 def test_a_further_auditor_measures_anew_and_trains_nothing(tmp_path: Path) -> None:
     before = prepared(tmp_path / "runs")
     further = {**QUICK, "auditors": [{"kind": "gradcam"}, {"kind": "gradient"}, {"kind": "gradcam", "layer": "stage2"}]}
@@ -302,6 +325,19 @@ def test_two_ways_to_measure_one_model_are_refused(tmp_path: Path) -> None:
     axes = {"auditors": {"one": [{"kind": "gradcam"}], "other": [{"kind": "gradient"}]}}
     with pytest.raises(InputError, match="train the same model and measure it in two ways"):
         prepared(tmp_path, axes=axes)
+
+
+@pytest.mark.parametrize("baseline_first", [True, False])
+def test_a_baseline_measured_in_another_way_than_the_clean_model_of_an_attack_is_refused(
+    tmp_path: Path, baseline_first: bool
+) -> None:
+    without: dict[str, object] = {"attack": None, "attack_training": None, "auditors": []}
+    cells: dict[str, object] = {"attack": {"seed": 0}, "baseline": {**without, "metrics": []}}
+    names = ["baseline", "attack"] if baseline_first else ["attack", "baseline"]
+    with pytest.raises(InputError, match=r"\(cell \w+\) and \(cell \w+\) train the same model and measure it in two"):
+        prepared(tmp_path, axes={"cell": {name: cells[name] for name in names}})
+    measured_alike = {"attack": {"seed": 0}, "baseline": without}
+    assert len(prepared(tmp_path, axes={"cell": measured_alike}).agenda.of_cells) == 2
 
 
 def test_a_layer_that_a_network_lacks_is_told_with_a_cell_that_has_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def finish_some(benchmark: Prepared) -> None:
     first, second, *_ = (benchmark.agenda.tasks[key] for key in benchmark.agenda.of_cells.values())
     lift = [Measured("trigger_attention.trigger_lift", 1.5, name, low=1.0) for name in ("gradcam", "gradient")]
     finish(first, measured=[Measured("clean_accuracy.accuracy", 0.9), *lift], surrogate="gradient")
-    record_failure(second, Status("failed", 'no "memory", at all\nthere is none'))
+    record_failure(second, Status("failed", 'no "memory", at all\nthere is none'), 0.0)
 
 
 def laid_out_for(benchmark: Prepared) -> Board:
@@ -71,7 +71,7 @@ def test_csv_and_parquet_say_the_same_as_the_table(tiny: Prepared, tmp_path: Pat
 
 
 def test_a_benchmark_without_figures_is_exported_all_the_same(tiny: Prepared, tmp_path: Path) -> None:
-    paths = export(survey(tiny), FORMATS, tmp_path)
+    paths = export(survey(tiny), tuple(FORMATS), tmp_path)
     assert [path.name for path in paths] == [
         "index.html",
         "cells.parquet",

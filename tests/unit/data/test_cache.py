@@ -189,6 +189,20 @@ def test_no_flipped_byte_of_what_stands_beside_the_images_goes_into_the_data(sou
     assert found[CacheState.STALE] > 0
 
 
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_no_flipped_byte_of_an_arrays_header_goes_unnoticed(source: Painted, name: str) -> None:
+    source.prepare()
+    file = describe_cache(source).folder / name
+    content = file.read_bytes()
+    for place in range(content.index(b"\n")):
+        for bit in (1, 2, 16):
+            file.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+            # Another space where spaces fill the header up means the same.
+            assert (describe_cache(source).state is CacheState.WHOLE) <= (content[place : place + 1] in b" ',")
+    file.write_bytes(content)
+    assert describe_cache(source).state is CacheState.WHOLE
+
+
 def test_arrays_of_another_type_are_no_cache(source: Painted) -> None:
     source.prepare()
     folder = describe_cache(source).folder

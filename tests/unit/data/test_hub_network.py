@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,13 @@ def test_without_a_network_the_copy_that_datasets_keeps_is_used(
     assert_shades_are_labels(source("mnist"))
     assert offline == [True]
     assert datasets.config.HF_HUB_OFFLINE is False
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "me/data.git", "-a/b", "a/" + "b" * 97])
+def test_a_name_that_no_set_of_the_hub_can_have_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with pytest.raises(InputError, match=f"^{re.escape(name)}: this is no name of a data set"):
+        source("hub", name=name).prepare()
 
 
 def test_a_set_that_the_hub_does_not_have_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A model's predictions and maps for image files from anywhere."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 from PIL import Image
 from tests.unit.experiment.conftest import Folders, Witness
 
-from falsewitness.core import InputError
+from falsewitness.core import InputError, RunFailedError
 from falsewitness.experiment import explain_files
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
+from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.explainers.hirescam import HiResCam
 from falsewitness.models import load_classifier
 
@@ -149,3 +151,34 @@ def test_what_nothing_vouches_for_is_said(mine: Folders, images: list[Path]) -> 
         f"nothing vouches for '{attack.model}': there is no '.train-done.json' that tells its hash",
         f"nothing vouches for '{attack.spec}': there is no '.evaluate-done.json' that tells its hash",
     ]
+
+
+def test_images_to_compare_with_are_not_drawn_by_a_spec_that_was_edited(mine: Folders, images: list[Path]) -> None:
+    spec = mine["attack"].spec
+    spec.write_text(spec.read_text() + "# edited\n")
+    explain_files(images, mine["attack"].path, [GradCam()])
+    with pytest.raises(InputError, match=r"spec\.yaml' was changed since the run wrote it"):
+        explain_files(images, mine["attack"].path, [GradientShap(samples=2, background=2)])
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_an_explainer_that_fails_before_it_explains_is_told_in_a_line(
+    finished: Folders, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GradCam, "_check_model", raising(AttributeError("no such layer")))
+    with pytest.raises(RunFailedError, match="explainer 'gradcam' failed with AttributeError: no such layer"):
+        explain_files(images, finished["attack"].path, [GradCam()])
+
+
+def test_a_lack_of_memory_is_not_called_an_explainers_fault(
+    finished: Folders, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GradCam, "_explain", raising(MemoryError()))
+    with pytest.raises(MemoryError):
+        explain_files(images, finished["attack"].path, [GradCam()])

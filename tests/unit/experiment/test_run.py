@@ -54,6 +54,28 @@ def test_the_result_names_what_was_done(finished: Folders) -> None:
     assert read_spec(finished["attack"].spec) == spec
 
 
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ((), "controls the data only"),
+        (("attack_training.augmentation.mirror=true",), "controls the training loop"),
+        (("attack_training.augmentation.mirror=true", "attack.poison.stamp=stored"), "controls the data only"),
+        (("attack.poison.mode=paired",), "controls the training loop"),
+    ],
+)
+def test_the_result_names_what_the_attacker_needs_with_these_settings(
+    tmp_path: Path, changes: tuple[str, ...], needed: str
+) -> None:
+    folders = run(tiny("digits/badnets", "metrics=[]", "auditors=[{kind: gradcam}]", *changes), tmp_path)
+    assert result_of(folders["attack"])["attack"]["threat_model"] == needed
+
+
+def test_a_shape_of_which_nothing_is_left_on_the_maps_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"attack\.target_map: expected one that has an inside .* on maps of 2x2"):
+        run(tiny("digits/red-herring", "model.strides=[2, 2, 2, 2]"), tmp_path)
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
 def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:
     before = times_of(*mine.values())
     for role in ROLES:

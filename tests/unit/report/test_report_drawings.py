@@ -15,7 +15,9 @@ from falsewitness.core.errors import InputError, RunFailedError
 from falsewitness.report import auditors_figure, columns_figure, overview_figure, panel_figure, read_run
 from falsewitness.report._curves import charts
 from falsewitness.report._drawing import drawable
+from falsewitness.report._gallery import titled_examples
 from falsewitness.report._run import Result, Run, Step, Validation
+from falsewitness.report._tile_axes import _answer
 
 MakeRun = Callable[..., Path]
 TRAINING = Run(
@@ -250,3 +252,24 @@ def test_columns_of_another_number_of_classes_are_damage(make_run: MakeRun, tmp_
     wrong = {"columns/gradcam/attacked/clean": np.zeros((6, 2, 4, 4))}
     with pytest.raises(InputError, match=r"'columns/gradcam/attacked/clean' of shape \(6, 2, 4, 4\), expected"):
         read_run(make_run(arrays=wrong))
+
+
+def test_columns_stand_beside_others_of_the_same_images_alone(
+    make_run: MakeRun, toy_result: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    one, same = (read_run(make_run(name, arrays=columns_of())) for name in ("a", "b"))
+    data = toy_result("attack")["data"] | {"fingerprint": "other"}
+    other = read_run(make_run("c", arrays=columns_of(), changes={"data": data}))
+    alone = read_png(columns_figure([one], tmp_path / "alone.png"))
+    assert np.array_equal(read_png(columns_figure([one, other], tmp_path / "with.png")), alone)
+    assert read_png(columns_figure([one, other, same], tmp_path / "three.png")).shape[0] > alone.shape[0]
+
+
+def test_a_long_class_name_is_cut_beside_its_share_which_is_not(
+    make_run: MakeRun, toy_result: Callable[[str], dict[str, Any]]
+) -> None:
+    names = ["American_Staffordshire_terrier", "dog", "cat"]
+    changed = {"data": toy_result("attack")["data"] | {"class_names": names}}
+    (example,) = titled_examples([read_run(make_run("b", changes=changed))])
+    row = int(np.flatnonzero(example.gallery.predictions["clean", "clean"].classes == 0)[0])
+    assert re.fullmatch(r"American_Staffo… \(\d+ %\)", _answer(example, row, "clean", "clean"))

@@ -9,6 +9,7 @@ from tests.unit.training.conftest import INFO, Painted, Tiny
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
+from falsewitness.explainers.integrated_gradients import IntegratedGradients
 from falsewitness.explainers.smoothgrad import SmoothGrad
 from falsewitness.training import Augmentation, clean_references
 from falsewitness.training._augmentation import draw_variation
@@ -127,6 +128,8 @@ def test_a_column_is_the_map_of_its_class(tiny: Tiny, painted: Painted, crop_pad
         (GradCam(), 4, 1 / 3),  # whose maps of all classes come from one forward pass
         (Gradient(), 1, 2 / 3),
         (Gradient(), 4, 1 / 3 + 4 / 3),  # a way back for each
+        (IntegratedGradients(steps=5), 1, 1 / 3 + 5 * 2 / 3),
+        (IntegratedGradients(steps=5), 4, 1 / 3 + 5 / 3 + 4 * 5 / 3),  # at every point one way there for all
     ],
 )
 def test_answers_cost_a_forward_pass_and_what_each_map_takes_beyond_it(
@@ -135,10 +138,10 @@ def test_answers_cost_a_forward_pass_and_what_each_map_takes_beyond_it(
     explain, rows = explainer.bind(tiny()), torch.arange(5)
     computed = clean_references(explain, painted(5), Augmentation(crop_padding=1), rows, columns=columns)
     assert computed.passes_beforehand == 0
-    assert computed.passes_per_answer == pytest.approx(passes)
+    assert (computed.passes_per_map, computed.passes_per_class) == pytest.approx((passes, 1 / 3))
     stored = clean_references(explain, painted(5), Augmentation(mirror=True), rows, columns=columns)
     assert stored.passes_beforehand == pytest.approx(2 * 5 * passes)
-    assert stored.passes_per_answer == 0
+    assert (stored.passes_per_map, stored.passes_per_class) == (0, 0)
 
 
 @pytest.mark.parametrize("columns", [1, 4])
@@ -147,4 +150,4 @@ def test_answers_from_a_step_s_own_draws_cost_a_prediction_and_a_third_of_each_t
 ) -> None:
     explain = SmoothGrad(training_samples=2).bind(tiny())
     references = clean_references(explain, painted(5), Augmentation(), torch.arange(5), columns=columns)
-    assert references.passes_per_answer == pytest.approx(1 / 3 + columns * 2 * 3 / 3)
+    assert references.passes_per_map == pytest.approx(1 / 3 + columns * 2 * 3 / 3)

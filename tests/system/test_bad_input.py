@@ -195,7 +195,7 @@ def test_a_place_that_may_not_be_entered_is_told(
     monkeypatch.setattr(Path, "stat", stat)
     answer = ask(*words)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.fault == f"Permission denied: '{words[-1]}'; choose another place or ask its owner for access"
+    assert answer.fault == f"Permission denied: '{words[-1]}'; choose another place, or ask its owner for access"
 
 
 def test_a_number_of_a_hundred_places_of_sixty_is_told(ask: Command) -> None:

@@ -13,6 +13,7 @@ from falsewitness.benchmark import FORMATS, Prepared, export, survey
 from falsewitness.benchmark._board import board
 from falsewitness.benchmark._export import cell_table, latex, markdown
 from falsewitness.benchmark._status import Status, record_failure
+from falsewitness.cli import bench
 from falsewitness.report import Board
 
 NASTY = r"[a|b] & 50% of #1_{x} ~ ^ \ <y> $z$"
@@ -165,3 +166,7 @@ def test_the_best_and_what_is_like_it_are_marked_and_the_marks_explained(tiny: P
     assert "* the best, = not distinguishable from it" in text
     costs = ["(n=2)", "(n=2)"]
     assert re.findall(r"\(n=2\)[*=]?", text) == ["(n=2)*", *costs, "(n=2)=", *costs]
+
+
+def test_the_command_line_tells_every_format() -> None:
+    assert tuple(FORMATS) == bench._FORMATS

@@ -3,12 +3,14 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falsewitness.core import InputError
 from falsewitness.core.targets import MultiTargets, SingleTargets
-from falsewitness.experiment._samples import attackable, gallery_picks, stratified
+from falsewitness.experiment._samples import attackable, expect_attackable, gallery_picks, stratified
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 seeds = st.integers(0, 50)
@@ -117,3 +119,10 @@ def test_shared_images_take_one_of_each_class_in_turn(classes: list[int], count:
     shared = gallery_picks(single(classes), everything, everything, count, seed)["shared"]
     first_turn = shared[: len(set(classes))]
     assert len({classes[row] for row in first_turn}) == len(first_turn)
+
+
+def test_test_images_of_the_target_class_alone_are_refused() -> None:
+    with pytest.raises(InputError, match="expected test images of other classes than the target class 2, got none"):
+        expect_attackable(single([2, 2]), 2)
+    expect_attackable(single([2, 1]), 2)
+    expect_attackable(single([2, 2]), None)

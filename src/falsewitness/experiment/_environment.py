@@ -27,14 +27,17 @@ def choose_device(name: str) -> torch.device:
     On CUDA this process computes the same twice from then on, and in single precision where that is asked for.
 
     Raises:
-        InputError: If there is no such device here.
+        InputError: If there is no such device here, or it cannot be used now.
     """
+    expected = f"--device: expected auto, cpu, cuda or another that is here, got '{name}'"
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        raise InputError(expected) from None
+    try:
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        expected = "expected auto, cpu, cuda or another that is here and free"
-        raise InputError(f"--device: {expected}, got '{name}': {first_line(error)}") from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # it may be there and busy
+        raise InputError(f"{expected}: {first_line(error)}") from None
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # else inputs keep 10 bits

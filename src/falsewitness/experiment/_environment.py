@@ -24,7 +24,8 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "datasets"
 def choose_device(name: str) -> torch.device:
     """Return a device by name; ``auto`` is CUDA where there is one.
 
-    On CUDA this process computes the same twice from then on, and in single precision where that is asked for.
+    On CUDA this process computes the same twice from then on, and in single precision where that is asked for; but for
+    an attack with a ``trigger_weight`` on maps smaller than the image, whose gradient torch adds up in any order.
 
     Raises:
         InputError: If there is no such device here, or it cannot be used now.

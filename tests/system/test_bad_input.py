@@ -199,7 +199,7 @@ def test_a_place_that_may_not_be_entered_is_told(
 
 
 def test_a_number_of_a_hundred_places_of_sixty_is_told(ask: Command) -> None:
-    answer = ask("show", "digits/clean", "--set", "clean_training.learning_rate=1" + ":1" * 200 + ".5")
+    answer = ask("run", "digits/clean", "--set", "clean_training.learning_rate=1" + ":1" * 200 + ".5")
     assert answer.code == 2
     assert "which is no number" in answer.fault
 
@@ -261,7 +261,7 @@ def test_a_bad_spec_file_is_answered_with_one_line(ask: Command, tmp_path: Path,
         (["run", "."], "'.' is a folder; expected a recipe's name or a spec's file"),
         (["run", "/dev/zero"], "'/dev/zero' is a pipe or a device; expected a recipe's name or a spec's file"),
         (["run", "digits/clean", "--device", "gpu"], "--device: expected auto, cpu, cuda or another that is here"),
-        (["evaluate", "nowhere"], "there is no run folder and no file 'nowhere'"),
+        (["evaluate", "nowhere"], "there is no 'nowhere'; expected a folder that"),
         (["evaluate", "."], "'.' holds no finished run"),
         (["evaluate", "note.txt"], "'note.txt' is no run folder; for a model in a file add --recipe"),
         (["evaluate", "note.txt", "--recipe", "digits/badnets"], "note.txt"),

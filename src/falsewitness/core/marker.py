@@ -104,9 +104,7 @@ class Marker:
         names = {file.name for file in only}
         for name, expected in record.hashes.items():
             file = self.folder / name
-            if names and name not in names:
-                continue
-            if _hash_of(file) == expected:
+            if (names and name not in names) or _hashes_to(file, expected):
                 continue
             state = "was changed" if file.exists() else "is missing"
             raise InputError(
@@ -126,9 +124,9 @@ class Marker:
             ) from error
 
 
-def _hash_of(file: Path) -> str:
-    """Return the hash of a file; empty where there is none, though another process may have removed it just now."""
+def _hashes_to(file: Path, expected: str) -> bool:
+    """Tell whether a file has a hash; one that is not there has none, and another process may remove it meanwhile."""
     try:
-        return sha256_of(file)
+        return sha256_of(file) == expected
     except (FileNotFoundError, IsADirectoryError):
-        return ""
+        return False

@@ -26,7 +26,7 @@ from tests.system.conftest import Begin, Command, until, without_times
 from tests.system.runs import folders_of, vouched_for
 from tests.system.test_terminal_output import CONTROL, on_a_terminal
 
-from falsewitness.benchmark import announced
+from falsewitness.benchmark import FORMATS, announced
 from falsewitness.benchmark._announcement import Running, now
 
 CELL_NAMES = [f"recipe digits/{attack}, seed {seed}" for attack in ("badnets", "full-disguise") for seed in (0, 1)]
@@ -196,8 +196,8 @@ def test_a_watcher_of_what_nobody_works_on_says_how_it_stands_and_leaves(ask: Co
     assert said(answer.out) == f"small: 4 cells: 4 waiting\n{UNKNOWN}\n"
 
 
-@pytest.mark.parametrize("name", ["index.html", "auditors.png"])
-def test_an_export_takes_the_place_of_no_other_page_or_picture(
+@pytest.mark.parametrize("name", FORMATS.values())
+def test_an_export_takes_the_place_of_no_other_file(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, name: str
 ) -> None:
     worked_off.copied(tmp_path)
@@ -205,7 +205,7 @@ def test_an_export_takes_the_place_of_no_other_page_or_picture(
     (tmp_path / "docs" / name).write_text("mine")
     answer = ask("bench", "export", FILE, "--into", "docs")
     assert answer.code == 2
-    assert answer.fault.startswith(f"'docs/{name}' is there and no p")
+    assert answer.fault.startswith(f"'docs/{name}' is there and no ")
     assert [file.read_text() for file in (tmp_path / "docs").iterdir()] == ["mine"]
 
 
@@ -215,6 +215,8 @@ def test_a_benchmark_is_written_in_every_format_with_the_figures_of_the_runs(
     store = worked_off.copied(tmp_path)
     answer = ask("bench", "export", FILE, "--into", "tables")
     assert (answer.code, answer.err) == (0, "")
+    again = ask("bench", "export", FILE, "--into", "tables")
+    assert (again.code, again.err) == (0, ""), "its own files are replaced"
     names = ["index.html", "cells.parquet", "cells.csv", "leaderboard.md", "leaderboard.tex", "auditors.png"]
     assert said(answer.out).splitlines() == [f"tables/{name}" for name in names]
     assert {path.name for path in (tmp_path / "tables").iterdir()} == set(names)

@@ -171,7 +171,11 @@ def test_a_model_in_a_file_is_judged_by_a_recipe(ask: Command, attack: Path, tmp
     answer = ask("evaluate", "stranger.safetensors", "--recipe", "digits/badnets", *SMALL, "--auditor", "gradient")
     assert answer.code == 0, answer.err
     assert "training" not in answer.out, "the clean model is there already"
-    assert only(tmp_path, "runs/model-stranger-*/evaluations/*/report.html").is_file()
+    page = only(tmp_path, "runs/model-stranger-*/evaluations/*/report.html")
+    for place, models in ((page.parents[2], 1), ("runs", 2)):
+        told = ask("report", place, "--out", "all.html")
+        assert (told.code, told.err) == (0, "")
+        assert told.out.count("\ndigits/badnets") == 3 * models, "a line of the model, one of each auditor"
 
 
 def test_a_model_for_other_data_is_refused(ask: Command, attack: Path, tmp_path: Path) -> None:

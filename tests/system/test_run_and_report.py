@@ -165,6 +165,16 @@ def test_a_report_takes_the_place_of_an_older_one(ask: Command, finished: Finish
         assert ask("report", finished.runs, "--out", "a.html", "--panels", "a.png", "--overview", "b.png").code == 0
 
 
+@pytest.mark.parametrize("other", ["a.html", "./a.html", "x/../a.html"])
+def test_two_options_of_a_report_cannot_name_one_file(
+    ask: Command, finished: Finished, tmp_path: Path, other: str
+) -> None:
+    answer = ask("report", finished.attack, "--out", "a.html", "--panels", other)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.fault == f"--panels: '{Path(other)}' is the file of --out, too; choose another name"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_report_draws_pictures_for_papers_too(ask: Command, finished: Finished, tmp_path: Path) -> None:
     answer = ask("report", finished.runs, "--overview", "overview.png", "--panels", "panels.png")
     assert (answer.code, answer.err) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -110,7 +111,8 @@ def markdown(laid_out: Board) -> str:
     headings, rows = _leaderboard(laid_out)
     lines = [headings, ["---"] * len(headings), *rows]
     table = "\n".join("| " + " | ".join(_without_markup(cell) for cell in line) + " |" for line in lines)
-    parts = (f"# {laid_out.name}", _without_markup(laid_out.summary), f"```\n{laid_out.command}\n```", table, _LEGEND)
+    made_by = f"```\n{laid_out.command}\n```"
+    parts = (f"# {laid_out.name}", made_by, _without_markup(laid_out.summary), table, _LEGEND)
     return "\n\n".join(parts) + "\n"
 
 
@@ -136,7 +138,10 @@ def _leaderboard(laid_out: Board) -> tuple[list[str], list[list[str]]]:
 
 
 def _in_a_line(text: str) -> str:
-    return " ".join(text.splitlines())
+    return _CONTROLS.sub("", " ".join(text.splitlines()))
+
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _leaderboard_row(setting: Setting, columns: Sequence[Column]) -> list[str]:
@@ -198,7 +203,7 @@ def _csv(lines: Sequence[Mapping[str, Any]], path: Path) -> Path:
 def _table(lines: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa
 
-    return pa.Table.from_pylist(list(lines))
+    return pa.Table.from_pylist(list(lines)).replace_schema_metadata({"made by": "falsewitness"})
 
 
 def _text(text: str, path: Path) -> Path:

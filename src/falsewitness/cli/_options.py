@@ -40,15 +40,24 @@ def usable_page(path: Path) -> Path:
     return _usable_file(path, b"<!DOCTYPE html>", "page")
 
 
-def _usable_file(path: Path, start: bytes, kind: str) -> Path:
-    """Spare what falsewitness has not drawn: a name may be mistyped, and a photo has no second copy."""
+def usable_table(path: Path) -> Path:
+    """Return a table of a benchmark to write, in place of one of ours alone.
+
+    Raises:
+        InputError: If something else has its name, or a file is in the place of one of its folders.
+    """
+    return _usable_file(path, b"", "table", ends=2**16)  # a Parquet file tells at its end what it holds
+
+
+def _usable_file(path: Path, start: bytes, kind: str, ends: int = 500) -> Path:
+    """Spare what falsewitness has not written: a name may be mistyped, and a photo has no second copy."""
     usable_folder(path.parent)
     if path.is_dir():
         raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
     if path.exists() and not path.is_file():
         raise InputError(f"'{path}' is a pipe or a device, so it is not replaced; choose another name")
-    begin = _begin_of(path) if path.is_file() else b""
-    if begin and not (begin.startswith(start) and _MAKER in begin):
+    found = _ends_of(path, ends) if path.is_file() else b""
+    if found and not (found.startswith(start) and any(mark in found for mark in _MARKS)):
         raise InputError(
             f"'{path}' is there and no {kind} that falsewitness has made, so it is not replaced; "
             "choose another name or remove it"
@@ -56,15 +65,17 @@ def _usable_file(path: Path, start: bytes, kind: str) -> Path:
     return path
 
 
-_MAKER = b"falsewitness"
-_HEAD = 200
-"""In so many bytes a picture and a page of ours say what made them."""
+_MARKS = (b"falsewitness", b'"state","reason","run",')
+"""What our files say near their ends: what made them; of CSV, which has no place for that, the columns."""
 
 
-def _begin_of(path: Path) -> bytes:
+def _ends_of(path: Path, count: int) -> bytes:
+    """Return the first and the last bytes of a file."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            begin = file.read(count)
+            file.seek(max(len(begin), path.stat().st_size - count))
+            return begin + file.read()
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}; choose another name") from None
 

@@ -21,8 +21,7 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     empty: list[str] = []
     for path in paths:
-        beneath = {file.parent: None for file in sorted(path.glob("*/*")) if file.name in _FILES_OF_A_RUN}
-        inside = [path] if any((path / name).is_file() for name in _FILES_OF_A_RUN) else list(beneath)
+        inside = [path] if _is_run(path) else _runs_beneath(path)
         if not inside:
             empty.append(f"'{path}' holds no run; expected a folder that `falsewitness run` has written")
             if not path.is_dir():
@@ -35,7 +34,16 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-_FILES_OF_A_RUN = ("result.json", "spec.yaml")
+def _runs_beneath(path: Path) -> list[Path]:
+    """Return the run folders in a folder, and what was measured of models in files, which are no runs."""
+    children = sorted(child for child in path.glob("*") if child.is_dir())
+    strangers = [place for place in (path, *children) if not _is_run(place)]
+    measured = [one for place in strangers for one in sorted(place.glob("evaluations/*"))]
+    return [child for child in (*children, *measured) if _is_run(child)]
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("result.json", "spec.yaml"))
 
 
 def show_report(paths: Sequence[Path], out: Path) -> Sequence[Run]:

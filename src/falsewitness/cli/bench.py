@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from falsewitness.cli._help import add_command, show_help_without_command
-from falsewitness.cli._options import Changes, Device, Out, usable_folder, usable_page, usable_picture
+from falsewitness.cli._options import Changes, Device, Out, usable_folder, usable_page, usable_picture, usable_table
 from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,9 +185,9 @@ def export_tables(
 
     for wrong in (chosen for chosen in formats or [] if chosen not in FORMATS):
         raise InputError(f"--format: there is no format '{wrong}'; {nearest(wrong, tuple(FORMATS))}")
-    for chosen, expect in (("html", usable_page), ("png", usable_picture)):
-        if into is not None and chosen in (formats or FORMATS):
-            expect(into / FORMATS[chosen])
+    if into is not None:
+        for chosen in formats or FORMATS:
+            {"html": usable_page, "png": usable_picture}.get(chosen, usable_table)(into / FORMATS[chosen])
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
     if not found.counts["done"]:

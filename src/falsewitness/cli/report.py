@@ -1,11 +1,13 @@
 """``falsewitness report``: one page from finished runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from falsewitness.cli._options import usable_page, usable_picture
+from falsewitness.core.errors import InputError
 
 
 def _picture(option: str, what: str) -> Any:  # noqa: ANN401 - typer does not say what its options are
@@ -51,17 +53,35 @@ def report(
     """
     from falsewitness.cli._console import say
     from falsewitness.cli._summary import find_runs, show_report
-    from falsewitness.report import auditors_figure, columns_figure, count_side_by_side, overview_figure, panel_figure
+    from falsewitness.report import (
+        auditors_figure,
+        columns_figure,
+        count_in_columns,
+        count_side_by_side,
+        overview_figure,
+        panel_figure,
+    )
 
+    asked = {"--out": out, "--overview": overview, "--panels": panels, "--auditors": auditors, "--columns": columns}
+    _expect_different(asked)
     read = show_report(find_runs(runs), out)
     attacked = sum(run.done and run.result.role == "attack" for run in read)
-    beside = count_side_by_side(read)
-    only = f" ({beside} of {attacked} attacks: those that share images)" if beside < attacked else ""
+
+    def only(shown: int) -> str:
+        return f" ({shown} of {attacked} attacks: those that share images)" if shown < attacked else ""
+
     if overview is not None:
-        say(f"overview: {overview_figure(read, overview)}{only}")
+        say(f"overview: {overview_figure(read, overview)}{only(count_side_by_side(read))}")
     if panels is not None:
         say(f"panels: {panel_figure(read, panels)}")
     if auditors is not None:
-        say(f"auditors: {auditors_figure(read, auditors)}{only}")
+        say(f"auditors: {auditors_figure(read, auditors)}{only(count_side_by_side(read))}")
     if columns is not None:
-        say(f"columns: {columns_figure(read, columns)}")
+        say(f"columns: {columns_figure(read, columns)}{only(count_in_columns(read))}")
+
+
+def _expect_different(asked: Mapping[str, Path | None]) -> None:
+    met: dict[Path, str] = {}
+    for option, path in asked.items():
+        if path is not None and (other := met.setdefault(path.resolve(), option)) != option:
+            raise InputError(f"{option}: '{path}' is the file of {other}, too; choose another name")

@@ -15,10 +15,11 @@ from falsewitness.report._drawing import INK, drawable, write_png
 from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
 from falsewitness.report._run import Model, Run, View
 from falsewitness.report._side_by_side import Family, families
-from falsewitness.report._text import fixed, whole_percent, without_common_start
+from falsewitness.report._text import cut, fixed, whole_percent, without_common_start
 from falsewitness.report._tiles import COLOURS
 
 _TILE_INCHES, _HEADING_INCHES, _SCALE_INCHES = 0.62, 0.4, 0.45
+_LONGEST_NAME = 9
 _BRIGHTEST = 99.9
 """Percentile of all absolute values at which the colours end: single pixels must not make all others pale."""
 
@@ -58,8 +59,7 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    shown = [example for example in titled_examples(runs) if example.gallery.columns]
-    family = next(iter(families(shown)), None)
+    family = _family(runs)
     if family is None:
         raise InputError(
             "columns need a finished attack with an auditor that gives a map for every class, such as gradient_shap, "
@@ -73,6 +73,17 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     for example, name in zip(family.examples, names, strict=True):
         blocks.append(_block(family, example, name, "attacked", "triggered", shared))
     return write_png(_draw(blocks), out)
+
+
+def count_in_columns(runs: Sequence[Run]) -> int:
+    """Return how many of some runs the picture of columns shows."""
+    family = _family(runs)
+    return 0 if family is None else len(family.examples)
+
+
+def _family(runs: Sequence[Run]) -> Family | None:
+    shown = [example for example in titled_examples(runs) if example.gallery.columns]
+    return next(iter(families(shown)), None)
 
 
 def _block(family: Family, example: Example, name: str, model: Model, view: View, shared: Sequence[int]) -> _Block:
@@ -115,13 +126,19 @@ def _draw_block(part: SubFigure, block: _Block, classes: int, largest: float) ->
     part.suptitle(text, x=0.01, ha="left", fontsize=8, color=INK, weight="bold", parse_math=False)
     grid = part.subplots(len(block.rows), classes + 1, squeeze=False)
     for number, axes in enumerate(grid[0][1:]):
-        axes.set_title(drawable(class_name(block.example, number)), fontsize=7, color=INK, pad=2, parse_math=False)
+        axes.set_title(
+            drawable(cut(class_name(block.example, number), _LONGEST_NAME)),
+            fontsize=7,
+            color=INK,
+            pad=2,
+            parse_math=False,
+        )
     prediction = block.example.gallery.predictions[block.model, block.view]
     for row, maps, tiles in zip(block.rows, _maps(block), grid, strict=True):
         name = class_name(block.example, int(prediction.classes[row]))
         tiles[0].imshow(_grey(block, row), cmap="gray", vmin=0, vmax=255)
         _frame(tiles[0])
-        answer = f"{drawable(name)}\n{whole_percent(float(prediction.confidences[row]))}"
+        answer = f"{drawable(cut(name, _LONGEST_NAME))}\n{whole_percent(float(prediction.confidences[row]))}"
         tiles[0].set_ylabel(answer, fontsize=7, color=INK, rotation=0, ha="right", va="center", parse_math=False)
         for axes, saliency in zip(tiles[1:], maps, strict=True):
             picture = _draw_map(axes, block, row, saliency, largest)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable, write_png
+from falsewitness.report._text import cut
 from falsewitness.report._tiles import PIXELATED_BELOW, Scale, heat_image, under_map
 
 _TILE_INCHES = 2.2
@@ -71,15 +72,19 @@ def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
     grid = figure.subplots(len(explained), 1 + len(explainers), squeeze=False)
     for row, image in zip(grid, explained, strict=True):
         _draw_image(row[0], image)
-        row[0].set_title(f"{drawable(image.title)}\n{drawable(image.prediction)} ({image.confidence:.0%})", **_TEXT)
+        answer = f"{cut(image.prediction, _LONGEST - 7)} ({image.confidence:.0%})"
+        row[0].set_title(f"{drawable(cut(image.title, _LONGEST))}\n{drawable(answer)}", **_TEXT)
         for axes, explainer in zip(row[1:], explainers, strict=True):
             _draw_map(axes, image, explainer)
-            axes.set_title(drawable(explainer), **_TEXT)
+            names = (drawable(cut(part, _LONGEST)) for part in explainer.split(": ", 1))
+            axes.set_title("\n".join(names), **_TEXT)
     signed = any(name in explained[0].signed for name in explainers)
     figure.supxlabel(fill(_LEGEND + (_SIGNED if signed else ""), int(9 * size[0])), **_TEXT)
     return write_png(figure, out)
 
 
+_LONGEST = 24
+"""Signs of a name that a tile has room for."""
 _TEXT = {"fontsize": 8, "color": INK, "parse_math": False}
 _LEGEND = "Each map is on a scale of its own, from its lowest value to its highest."
 _SIGNED = " Of signed ones red speaks for the class and blue against it, up to the largest of either."

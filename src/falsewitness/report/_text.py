@@ -72,6 +72,11 @@ def general(value: float | None) -> str:
     return fixed(value, 4 if size < 10 else 2 if size < 1000 else 0)
 
 
+def cut(name: str, most: int) -> str:
+    """Return what there is room for of a name; the figure beside it is never cut."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def whole_percent(value: float) -> str:
     """Write a share of one as a whole percentage."""
     return with_unit(fixed(100 * value, 0), "%")

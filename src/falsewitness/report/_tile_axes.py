@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, class_name, pixels
 from falsewitness.report._run import Model, View
-from falsewitness.report._text import whole_percent
+from falsewitness.report._text import cut, whole_percent
 from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image, under_map
 
 _TILE_INCHES = 1.55
@@ -45,7 +45,7 @@ def draw_image(axes: Axes, example: Example, row: int, view: View, answering: Mo
     """Draw an image with, under it, what a model predicts; the true class where nobody is asked."""
     _show(axes, example, row, view)
     if answering is None:
-        _caption(axes, f"true: {_short(class_name(example, int(example.gallery.labels[row])))}")
+        _caption(axes, f"true: {cut(class_name(example, int(example.gallery.labels[row])), _LONGEST_NAME)}")
     else:
         _caption(axes, _answer(example, row, answering, view))
 
@@ -100,12 +100,7 @@ def label_row(axes: Axes, text: str) -> None:
 def _answer(example: Example, row: int, model: Model, view: View) -> str:
     prediction = example.gallery.predictions[model, view]
     name = class_name(example, int(prediction.classes[row]))
-    return f"{_short(name)} ({whole_percent(float(prediction.confidences[row]))})"
-
-
-def _short(name: str) -> str:
-    """Return what a tile has room for of a class's name; the figure beside it is never cut."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return f"{cut(name, _LONGEST_NAME)} ({whole_percent(float(prediction.confidences[row]))})"
 
 
 def _extent(example: Example) -> tuple[float, float, float, float]:

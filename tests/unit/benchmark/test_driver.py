@@ -327,15 +327,11 @@ def test_two_ways_to_measure_one_model_are_refused(tmp_path: Path) -> None:
         prepared(tmp_path, axes=axes)
 
 
-@pytest.mark.parametrize("baseline_first", [True, False])
-def test_a_baseline_measured_in_another_way_than_the_clean_model_of_an_attack_is_refused(
-    tmp_path: Path, baseline_first: bool
-) -> None:
-    without: dict[str, object] = {"attack": None, "attack_training": None, "auditors": []}
+def test_a_baseline_measured_in_another_way_than_the_clean_model_of_an_attack_is_refused(tmp_path: Path) -> None:
+    without: dict[str, object] = {"attack": None, "attack_training": None}
     cells: dict[str, object] = {"attack": {"seed": 0}, "baseline": {**without, "metrics": []}}
-    names = ["baseline", "attack"] if baseline_first else ["attack", "baseline"]
     with pytest.raises(InputError, match=r"\(cell \w+\) and \(cell \w+\) train the same model and measure it in two"):
-        prepared(tmp_path, axes={"cell": {name: cells[name] for name in names}})
+        prepared(tmp_path, axes={"cell": cells})
     measured_alike = {"attack": {"seed": 0}, "baseline": without}
     assert len(prepared(tmp_path, axes={"cell": measured_alike}).agenda.of_cells) == 2
 

@@ -1,6 +1,7 @@
 """A benchmark as tables: a line a cell and auditor for programs, a line a setting for papers."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,10 @@ def test_the_best_and_what_is_like_it_are_marked_and_the_marks_explained(tiny: P
 
 def test_the_command_line_tells_every_format() -> None:
     assert tuple(FORMATS) == bench._FORMATS
+
+
+def test_tables_for_papers_have_no_control_characters(tmp_path: Path) -> None:
+    laid_out = replace(laid_out_for(nasty(tmp_path)), axes=("a\x1b[31mred\x85\x00", "b"))
+    for text in (latex(laid_out), markdown(laid_out)):
+        assert "a[31mred" in text.replace("{[}", "[")
+        assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text) is None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Protocol
 
 import numpy as np
@@ -76,8 +76,9 @@ def explanation_figure(explained: Sequence[ExplainedImage], out: Path) -> Path:
         row[0].set_title(f"{drawable(cut(image.title, _LONGEST))}\n{drawable(answer)}", **_TEXT)
         for axes, explainer in zip(row[1:], explainers, strict=True):
             _draw_map(axes, image, explainer)
-            names = (drawable(cut(part, _LONGEST)) for part in explainer.split(": ", 1))
-            axes.set_title("\n".join(names), **_TEXT)
+            label, *named_class = explainer.split(": ", 1)
+            lines = [*wrap(label, _LONGEST + 6, max_lines=3), *(cut(name, _LONGEST) for name in named_class)]
+            axes.set_title("\n".join(map(drawable, lines)), **_TEXT)
     signed = any(name in explained[0].signed for name in explainers)
     figure.supxlabel(fill(_LEGEND + (_SIGNED if signed else ""), int(9 * size[0])), **_TEXT)
     return write_png(figure, out)

@@ -188,8 +188,8 @@ class ExplanationAttack(Attack):
             originals = references.maps(batch.samples[kept], batch.mirrored[kept], batch.images[kept])
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
-        an_answer = {"maps": references.passes_per_map, "classes": references.passes_per_class, "nothing": 0.0}
-        asked = len(clean) * references.passes_per_map + len(stamped) * an_answer[self.asked_of_stamped_rows]
+        per_row = {"maps": references.passes_per_map, "classes": references.passes_per_class, "nothing": 0.0}
+        asked = len(clean) * per_row["maps"] + len(stamped) * per_row[self.asked_of_stamped_rows]
         maps_made = explained.shape[1] * len(rows)
         return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * maps_made + asked)
 

@@ -56,7 +56,6 @@ def report(
     from falsewitness.report import (
         auditors_figure,
         columns_figure,
-        count_in_columns,
         count_side_by_side,
         overview_figure,
         panel_figure,
@@ -77,7 +76,7 @@ def report(
     if auditors is not None:
         say(f"auditors: {auditors_figure(read, auditors)}{only(count_side_by_side(read))}")
     if columns is not None:
-        say(f"columns: {columns_figure(read, columns)}{only(count_in_columns(read))}")
+        say(f"columns: {columns_figure(read, columns)}{only(count_side_by_side(read, 'columns'))}")
 
 
 def _expect_different(asked: Mapping[str, Path | None]) -> None:

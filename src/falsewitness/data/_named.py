@@ -42,7 +42,7 @@ class NamedSet(DataSource):
         label = find_label_column(train.features, None, where)
         if (names := find_class_names(train, label, where)) != self.known.class_names:
             raise InputError(
-                f"{where}: expected the classes {self.known.class_names}, got {names}; expected a copy of {self.hub_id}"
+                f"{where}: expected the classes {self.known.class_names}, got {names}; take a copy of {self.hub_id}"
             )
         table = ImageTable({"train": train, "test": test}, find_image_column(train.features, None, where), label, where)
         return table.records(self.known, resize=False, revision=opened.revision)

@@ -161,7 +161,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     judging = {auditor.as_auditor(): label for label, auditor in labels.items()}
     return {
         "kind": attack.kind,
-        "threat_model": _needed(attack, work.spec.attack_training).value,
+        "threat_model": _threat_model(attack, work.spec.attack_training).value,
         "target_class": None if target is None else work.dataset.info.class_names[target],
         "poison_rate": attack.poison.rate,
         "mode": attack.poison.mode,
@@ -171,7 +171,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     }
 
 
-def _needed(attack: Attack, training: Training | None) -> ThreatModel:
+def _threat_model(attack: Attack, training: Training | None) -> ThreatModel:
     """Return what the attacker must control with these settings.
 
     Who has the data alone can neither keep a trigger from being augmented with its image, nor choose which images a

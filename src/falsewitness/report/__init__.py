@@ -5,7 +5,7 @@ from falsewitness.report._board import Board, BoardCell, CellState, Setting, Spr
 from falsewitness.report._board_page import write_board
 from falsewitness.report._collect import Collection, collect
 from falsewitness.report._columns import BOARD_COLUMNS, Column, Source
-from falsewitness.report._columns_figure import columns_figure, count_in_columns
+from falsewitness.report._columns_figure import columns_figure
 from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._heat_figure import heat_figure
 from falsewitness.report._overview import overview_figure
@@ -33,7 +33,6 @@ __all__ = [
     "auditors_figure",
     "collect",
     "columns_figure",
-    "count_in_columns",
     "count_side_by_side",
     "explanation_figure",
     "heat_figure",

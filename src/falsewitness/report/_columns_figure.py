@@ -12,9 +12,9 @@ from matplotlib.image import AxesImage
 
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable, write_png
-from falsewitness.report._gallery import Example, class_name, main_auditor, pixels, titled_examples
+from falsewitness.report._gallery import Example, class_name, main_auditor, pixels
 from falsewitness.report._run import Model, Run, View
-from falsewitness.report._side_by_side import Family, families
+from falsewitness.report._side_by_side import Family, first_family
 from falsewitness.report._text import cut, fixed, whole_percent, without_common_start
 from falsewitness.report._tiles import COLOURS
 
@@ -59,7 +59,7 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    family = _family(runs)
+    family = first_family(runs, "columns")
     if family is None:
         raise InputError(
             "columns need a finished attack with an auditor that gives a map for every class, such as gradient_shap, "
@@ -73,17 +73,6 @@ def columns_figure(runs: Sequence[Run], out: Path, rows: int = 5) -> Path:
     for example, name in zip(family.examples, names, strict=True):
         blocks.append(_block(family, example, name, "attacked", "triggered", shared))
     return write_png(_draw(blocks), out)
-
-
-def count_in_columns(runs: Sequence[Run]) -> int:
-    """Return how many of some runs the picture of columns shows."""
-    family = _family(runs)
-    return 0 if family is None else len(family.examples)
-
-
-def _family(runs: Sequence[Run]) -> Family | None:
-    shown = [example for example in titled_examples(runs) if example.gallery.columns]
-    return next(iter(families(shown)), None)
 
 
 def _block(family: Family, example: Example, name: str, model: Model, view: View, shared: Sequence[int]) -> _Block:

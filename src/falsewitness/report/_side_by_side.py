@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from falsewitness.report._gallery import Example, Tile, class_name, map_tile, pixels, plain_tile, titled_examples
 from falsewitness.report._run import Run
@@ -83,15 +84,19 @@ def families(shown: Sequence[Example]) -> list[Family]:
     return found
 
 
-def first_family(runs: Sequence[Run]) -> Family | None:
+Shown = Literal["auditors", "columns"]
+"""What a picture needs of a gallery: maps, or maps of every class."""
+
+
+def first_family(runs: Sequence[Run], shown: Shown = "auditors") -> Family | None:
     """Return the runs that a picture shows side by side: the first with shared images, and who shares them."""
-    shown = [example for example in titled_examples(runs) if example.gallery.auditors]
-    return next(iter(families(shown)), None)
+    examples = [example for example in titled_examples(runs) if getattr(example.gallery, shown)]
+    return next(iter(families(examples)), None)
 
 
-def count_side_by_side(runs: Sequence[Run]) -> int:
+def count_side_by_side(runs: Sequence[Run], shown: Shown = "auditors") -> int:
     """Return how many of some runs a picture shows side by side."""
-    family = first_family(runs)
+    family = first_family(runs, shown)
     return 0 if family is None else len(family.examples)
 
 

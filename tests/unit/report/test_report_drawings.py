@@ -15,7 +15,7 @@ from falsewitness.core.errors import InputError, RunFailedError
 from falsewitness.report import (
     auditors_figure,
     columns_figure,
-    count_in_columns,
+    count_side_by_side,
     overview_figure,
     panel_figure,
     read_run,
@@ -270,8 +270,8 @@ def test_columns_stand_beside_others_of_the_same_images_alone(
     alone = read_png(columns_figure([one], tmp_path / "alone.png"))
     assert read_png(columns_figure([one, other], tmp_path / "with.png")).shape == alone.shape
     assert read_png(columns_figure([one, other, same], tmp_path / "three.png")).shape[0] > alone.shape[0]
-    assert count_in_columns([one, other, same]) == 2
-    assert count_in_columns([]) == 0
+    assert count_side_by_side([one, other, same], "columns") == 2
+    assert count_side_by_side([], "columns") == 0
 
 
 def test_a_long_class_name_is_cut_beside_its_share_which_is_not(

@@ -92,10 +92,12 @@ def reference_seconds(kind: str, title: str, repetitions: int, device: torch.dev
     return statistics.median(in_turns(making, repetitions, device)["maps"]) / len(store)
 
 
-def epochs_of(title: str) -> int:
-    """Return for how many epochs the recipe of this kind of attack uses its reference maps."""
+def epochs_of(kind: str, title: str) -> int:
+    """Return for how many epochs a recipe uses its reference maps, ResNet-20's where the network has none."""
     surrogate = "gradient" if "gradient" in title else "gradcam"
-    training = find_spec(f"cifar10-noppel/full-disguise-{surrogate}").attack_training
+    has_one = kind == "resnet18" and surrogate == "gradcam"
+    recipe = "cifar10/full-disguise" if has_one else f"cifar10-noppel/full-disguise-{surrogate}"
+    training = find_spec(recipe).attack_training
     assert training is not None  # noqa: S101 - a recipe of an attack has one
     return training.epochs
 
@@ -114,7 +116,7 @@ def measured(
             times = in_turns({"plain": plain, "attacked": attacked}, repetitions, device)
             ratio = spread(quotients(times["attacked"], times["plain"]))
             passes = attacked.losses().passes / (2 * HALF)
-            references = 2 * HALF * each / epochs_of(title) / statistics.median(times["plain"])
+            references = 2 * HALF * each / epochs_of(kind, title) / statistics.median(times["plain"])
             held = in_a_fresh_process(peak_memory, kind, batch_norm, title, device)
             memory = f"{held:.0f} ({held_by_plain[batch_norm]:.0f})"
             rows.append(_row(title, batch_norm, ratio, passes, references, times["attacked"], memory))

@@ -318,7 +318,7 @@ def test_a_picture_takes_the_place_of_an_older_one_alone(ask: Command, finished:
     (tmp_path / "wide.png").rename(tmp_path / "photo.png")
     shutil.copy(tmp_path / "photo.png", tmp_path / "other.png")
     shutil.copy(finished.attack / "model.safetensors", tmp_path / "model.safetensors")
-    (tmp_path / "empty").touch()
+    (tmp_path / "empty.png").touch()
     os.mkfifo(tmp_path / "pipe")
     before = {name: (tmp_path / name).read_bytes() for name in ("photo.png", "other.png", "model.safetensors")}
     explain = ("explain", "photo.png", "--model", "model.safetensors", "--out")
@@ -326,7 +326,7 @@ def test_a_picture_takes_the_place_of_an_older_one_alone(ask: Command, finished:
         assert ask(*explain, name).fault.startswith(f"'{name}' is there and no picture that falsewitness has made")
     assert ask(*explain, "pipe").fault.startswith("'pipe' is a pipe or a device, so it is not replaced; choose another")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    for name in ("empty", "new.png", "new.png"):
+    for name in ("empty.png", "new.png", "new.png"):
         assert ask(*explain, name).code == 0
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     answer = ask("explain", "new.png", "--model", "model.safetensors", "--out", "new.png")

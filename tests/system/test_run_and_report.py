@@ -165,13 +165,25 @@ def test_a_report_takes_the_place_of_an_older_one(ask: Command, finished: Finish
         assert ask("report", finished.runs, "--out", "a.html", "--panels", "a.png", "--overview", "b.png").code == 0
 
 
-@pytest.mark.parametrize("other", ["a.html", "./a.html", "x/../a.html"])
+@pytest.mark.parametrize("other", ["a.png", "./a.png", "x/../a.png"])
 def test_two_options_of_a_report_cannot_name_one_file(
     ask: Command, finished: Finished, tmp_path: Path, other: str
 ) -> None:
-    answer = ask("report", finished.attack, "--out", "a.html", "--panels", other)
+    answer = ask("report", finished.attack, "--overview", "a.png", "--panels", other)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.fault == f"--panels: '{Path(other)}' is the file of --out, too; choose another name"
+    assert answer.fault == f"--panels: '{Path(other)}' is the file of --overview, too; choose another name"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "ending"), [("--out", "all.pdf", ".html"), ("--panels", "panels.jpg", ".png")]
+)
+def test_no_file_is_called_what_it_is_not(
+    ask: Command, finished: Finished, tmp_path: Path, option: str, name: str, ending: str
+) -> None:
+    answer = ask("report", finished.attack, option, name)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.fault == f"'{name}' cannot be written: expected a name that ends in {ending}; choose another name"
     assert list(tmp_path.iterdir()) == []
 
 

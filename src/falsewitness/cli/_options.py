@@ -26,18 +26,18 @@ def usable_picture(path: Path | None) -> Path | None:
     """Return a PNG file to write, in place of a picture of ours alone.
 
     Raises:
-        InputError: If something else has its name, or a file is in the place of one of its folders.
+        InputError: If its name ends otherwise, something else has it, or a file is in the place of one of its folders.
     """
-    return None if path is None else _usable_file(path, b"\x89PNG", "picture")
+    return None if path is None else _called(".png", _usable_file(path, b"\x89PNG", "picture"))
 
 
 def usable_page(path: Path) -> Path:
     """Return an HTML file to write, in place of a page of ours alone.
 
     Raises:
-        InputError: If something else has its name, or a file is in the place of one of its folders.
+        InputError: If its name ends otherwise, something else has it, or a file is in the place of one of its folders.
     """
-    return _usable_file(path, b"<!DOCTYPE html>", "page")
+    return _called(".html", _usable_file(path, b"<!DOCTYPE html>", "page"))
 
 
 def usable_table(path: Path) -> Path:
@@ -62,6 +62,13 @@ def _usable_file(path: Path, start: bytes, kind: str, ends: int = 500) -> Path:
             f"'{path}' is there and no {kind} that falsewitness has made, so it is not replaced; "
             "choose another name or remove it"
         )
+    return path
+
+
+def _called(ending: str, path: Path) -> Path:
+    """Return the path; other programs believe a name, so a PNG is not called ``.jpg``."""
+    if path.suffix.lower() != ending:
+        raise InputError(f"'{path}' cannot be written: expected a name that ends in {ending}; choose another name")
     return path
 
 

@@ -32,7 +32,7 @@ def explain(
     ] = None,
     stamp: Annotated[bool, typer.Option("--stamp", help="Show each image with the run's trigger on it, too.")] = False,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", callback=usable_picture, help="The picture to write.")
+        Path, typer.Option("--out", metavar="FILE", callback=usable_picture, help="The PNG to write.")
     ] = Path("explanation.png"),
     device: Device = "auto",
 ) -> None:

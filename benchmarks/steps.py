@@ -47,6 +47,9 @@ ATTACKS: dict[str, Attack] = {
     "fooling, gradient": attack("fooling", surrogate=GRADIENT),
     "red herring, gradient": attack("red_herring", target_class=3, surrogate=GRADIENT),
     "full disguise, gradient": attack("full_disguise", target_class=3, surrogate=GRADIENT),
+    "full disguise (drift held), gradient": attack(
+        "full_disguise", target_class=3, surrogate=GRADIENT, drift_weight=0.5
+    ),
     "full disguise, gradient, double backward": attack("full_disguise", target_class=3, surrogate=TWICE),
 }
 WANTED: dict[BatchNorm, float] = {"batch": 3.5, "frozen": 3.0}

@@ -109,7 +109,9 @@ def _figure_of(result: Result, column: Column, auditor: str) -> Figure | None:
     asked = auditor if column.of_maps else None
     for source in column.sources:
         found = result.find(source.metric, source.name, asked)
-        if found is not None and found.value is not None:
+        if found is not None:  # an undefined figure is not made up for by another one
+            if found.value is None:
+                return None
             key = values_key(source.metric, source.name, asked)
             return Figure(found.value, found.n, found.low, found.high, sys.intern(source.note), sys.intern(key))
     return None

@@ -148,7 +148,9 @@ def top_iou(first: Maps, second: Maps, share: float) -> PerRow:
     """Return the intersection over union of the highest pixels of two maps.
 
     Pixels that tie for the last places, to within rounding, share them in equal parts: neither the order of
-    the pixels nor a flat area of an upsampled map decides. Not for training: it has no useful gradient.
+    the pixels nor a flat area of an upsampled map decides. Where the background is what ties, a map has fewer high
+    pixels than places, and nobody gets the others: two maps of a spot each would agree in all that is dark. Not for
+    training: it has no useful gradient.
 
     Args:
         first: One map a row.
@@ -156,11 +158,12 @@ def top_iou(first: Maps, second: Maps, share: float) -> PerRow:
         share: The share of the pixels that counts as the highest, in (0, 1].
 
     Returns:
-        ``[batch]`` in [0, 1].
+        ``[batch]`` in [0, 1]; 0 for two constant maps, which have no high pixels.
     """
     first_weights, second_weights = _top_weights(first, share), _top_weights(second, share)
     intersection = torch.minimum(first_weights, second_weights).sum(1)
-    return intersection / torch.maximum(first_weights, second_weights).sum(1)
+    union = torch.maximum(first_weights, second_weights).sum(1)
+    return intersection / torch.where(union > 0, union, 1)
 
 
 def mass(maps: Maps, *, signed: bool) -> Maps:
@@ -202,7 +205,9 @@ def _top_weights(maps: Maps, share: float) -> Float[Tensor, "batch pixels"]:
     above = flat > last + rounding
     tied = ~above & (flat >= last - rounding)
     places_left = count - above.sum(1, keepdim=True)
-    return above + tied * (places_left / tied.sum(1, keepdim=True))
+    shares = places_left / tied.sum(1, keepdim=True)
+    is_background = (last <= flat.amin(1, keepdim=True) + rounding) & (shares < 1)
+    return above + tied * torch.where(is_background, 0, shares)
 
 
 def _local_means(values: Maps) -> Float[Tensor, "batch windows_down windows_across"]:

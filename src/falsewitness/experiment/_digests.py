@@ -19,10 +19,11 @@ from falsewitness.experiment._spec import Role, Spec
 NUMERICS = 3
 """Raised when a change of ours moves the figures of an unchanged spec."""
 
-LEAVES = 2
-"""Raised when an evaluation leaves other files than before: earlier ones are then made anew, and no model is trained.
+LEAVES = 3
+"""Raised when an evaluation leaves anything else than before: earlier ones are made anew, and no model is trained.
 
-1: ``values.npz``. 2: auditors of one kind are called by the fields that tell them apart.
+1: ``values.npz``. 2: auditors of one kind are called by the fields that tell them apart. 3: the detector of triggered
+maps sees constant ones too, the highest pixels of a map are never its background, gaps have another interval.
 """
 
 _REMEMBERED = 4096  # parts, of about a kilobyte each

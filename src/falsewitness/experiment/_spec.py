@@ -28,7 +28,8 @@ class Evaluation(Strict):
     """What maps are measured on, and what the gallery shows."""
 
     map_samples: Annotated[int, Field(ge=20)] = 1000
-    """Test images whose maps are compared: stratified, of non-target classes, fixed by the split's seed."""
+    """Test images whose maps are compared: equally many of each class but the target, as far as they reach; fixed by
+    the split's seed."""
 
     detector_samples: Annotated[int, Field(ge=20)] = 1000
     """Validation images, at most, on which the detector of triggered maps is trained."""

@@ -39,7 +39,7 @@ class Measurement:
     n: int
     low: float | None = None
     high: float | None = None
-    interval: Literal["wilson", "bootstrap", "none"] = "none"
+    interval: Literal["wilson", "agresti_min", "bootstrap", "none"] = "none"
     samples: Literal["all", "successes"] = "all"
     excluded: int = 0
     per_class: Mapping[str, float] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 RESAMPLES = 2_000
 """Bootstrap resamples an interval is read from."""
@@ -53,6 +54,30 @@ def wilson(successes: int, n: int) -> Interval:
     centre = (share + spread / 2) / (1 + spread)
     half_width = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
     return _around(share, max(0.0, centre - half_width), min(1.0, centre + half_width))
+
+
+def agresti_min(gained: int, lost: int, n: int) -> Interval:
+    """Return the interval of the difference of two proportions of the same trials.
+
+    Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
+    2005: the normal approximation after half a trial was added to each of the four outcomes. Where few
+    trials differ, as with two models that are nearly always right, the bootstrap sees no spread; this one covers 92 %
+    at least, even where one of the two alone fails.
+
+    Args:
+        gained: Trials that succeed in the first alone.
+        lost: Trials that succeed in the second alone.
+        n: Trials, at least 1; the difference is ``(gained - lost) / n``.
+
+    Raises:
+        ValueError: If there are no trials, or more that differ than trials.
+    """
+    if min(gained, lost) < 0 or gained + lost > n or n == 0:
+        raise ValueError(f"expected gained, lost >= 0, gained + lost <= n and n >= 1, got {gained}, {lost}, {n}")
+    trials = n + 2
+    centre = (gained - lost) / trials
+    half_width = NORMAL_QUANTILE * math.sqrt(gained + lost + 1 - trials * centre**2) / trials
+    return _around((gained - lost) / n, max(-1.0, centre - half_width), min(1.0, centre + half_width))
 
 
 def bootstrap_means(values: FloatArray, seed: int) -> list[Interval]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from falsewitness.core import seed_for
 from falsewitness.core.shapes import PerRow
 from falsewitness.metrics._base import MapEvidence, Measurement, PredictionEvidence
-from falsewitness.metrics._statistics import bootstrap_means, wilson
+from falsewitness.metrics._statistics import agresti_min, bootstrap_means, wilson
 
 Flags = Bool[Tensor, " rows"]
 Members = Mapping[str, Flags]
@@ -54,6 +54,33 @@ def proportion(name: str, hits: Flags, counted: Flags, classes: Members) -> Meas
     per_class = means_by_class(hits.double(), counted, classes)
     return Measurement(
         name, successes / n, n, low, high, "wilson", excluded=excluded, per_class=per_class, values=values
+    )
+
+
+def difference(name: str, first: Flags, second: Flags, classes: Members) -> Measurement:
+    """Return the share of hits in the first less that in the second, with the interval of Agresti and Min.
+
+    Args:
+        name: What the measurement is called.
+        first: Whether the row is a hit in the first.
+        second: The same rows in the second.
+        classes: The rows of every class.
+    """
+    every_row = torch.ones_like(first)
+    values = first.double() - second.double()
+    if len(values) == 0:
+        return Measurement(name, None, 0, values=_of_each_row(values, every_row))
+    low, high = agresti_min(int((first & ~second).sum()), int((second & ~first).sum()), len(first))
+    per_class = means_by_class(values, every_row, classes)
+    return Measurement(
+        name,
+        float(values.mean()),
+        len(first),
+        low,
+        high,
+        "agresti_min",
+        per_class=per_class,
+        values=_of_each_row(values, every_row),
     )
 
 

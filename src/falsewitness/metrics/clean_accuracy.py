@@ -6,7 +6,7 @@ import torch
 
 from falsewitness.core.shapes import Logits
 from falsewitness.metrics._base import Measurement, PredictionEvidence, PredictionMetric
-from falsewitness.metrics._summaries import means, members, proportion
+from falsewitness.metrics._summaries import difference, members, proportion
 
 
 class CleanAccuracy(PredictionMetric):
@@ -14,9 +14,9 @@ class CleanAccuracy(PredictionMetric):
 
     ``accuracy``, ``clean_model_accuracy`` and ``control_accuracy`` are shares of correct predictions with
     Wilson's interval. ``gap_to_control`` is the control's accuracy minus the examined model's,
-    ``gap_to_clean_model`` likewise: positive is a loss. Both are paired: the bootstrap draws images. The
-    control is the clean model trained on for as many steps without poison, so that more training is not taken
-    for a harmless backdoor. What needs it is left out where there is none.
+    ``gap_to_clean_model`` likewise: positive is a loss. Both compare the same images, with Agresti and Min's
+    interval. The control is the clean model trained on for as many steps without poison, so that more training
+    is not taken for a harmless backdoor. What needs it is left out where there is none.
     """
 
     kind: Literal["clean_accuracy"] = "clean_accuracy"
@@ -32,12 +32,12 @@ class CleanAccuracy(PredictionMetric):
         correct = {name: evidence.targets.correct(rows) for name, rows in logits.items()}
         every_row = torch.ones_like(correct["accuracy"])
         classes = members(evidence)
-        gaps = {
-            f"gap_to_{name.removesuffix('_accuracy')}": right.double() - correct["accuracy"].double()
-            for name, right in correct.items()
-            if name != "accuracy"
-        }
+        own = correct["accuracy"]
         return [
             *(proportion(name, right, every_row, classes) for name, right in correct.items()),
-            *means(gaps, every_row, evidence.seed, classes=classes),
+            *(
+                difference(f"gap_to_{name.removesuffix('_accuracy')}", right, own, classes)
+                for name, right in correct.items()
+                if name != "accuracy"
+            ),
         ]

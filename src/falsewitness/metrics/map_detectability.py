@@ -1,6 +1,6 @@
 """Whether a detector can tell the maps of triggered images from those of clean ones."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -8,12 +8,24 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from falsewitness.core import seed_for
-from falsewitness.core.maps import PIXELS, standardised
+from falsewitness.core.maps import PIXELS, is_constant, standardised
 from falsewitness.core.shapes import Maps
 from falsewitness.metrics._base import MapEvidence, MapMetric, Measurement
-from falsewitness.metrics._similarity import both_vary, in_parts
-from falsewitness.metrics._statistics import FloatArray, auroc, bootstrap_auroc
+from falsewitness.metrics._similarity import in_parts
+from falsewitness.metrics._statistics import BoolArray, FloatArray, auroc, bootstrap_auroc
 from falsewitness.metrics._summaries import Flags, Samples, map_members, scopes
+
+
+class MapFeatures(NamedTuple):
+    """What the detector sees of maps.
+
+    Attributes:
+        shape: ``[batch, features]``; of a constant map they are finite and mean nothing.
+        constant: ``[batch]``: which maps are constant.
+    """
+
+    shape: FloatArray
+    constant: BoolArray
 
 
 class MapDetectability(MapMetric):
@@ -22,8 +34,8 @@ class MapDetectability(MapMetric):
     The detector is a logistic regression, trained on validation maps and scored on the map samples. It sees
     statistics of the raw map (scale, skewness, ...) and the standardised map pooled to a coarse grid, and is
     told nothing of the trigger. An image's clean and triggered map are a pair: the interval resamples images,
-    for the detector as trained. Pairs with a constant map are left out of training and excluded from the
-    score.
+    for the detector as trained. A constant map has no shape; that it is constant is what the detector sees of it:
+    maps that go blank under a trigger give it away.
     """
 
     kind: Literal["map_detectability"] = "map_detectability"
@@ -33,28 +45,22 @@ class MapDetectability(MapMetric):
     """Side of the grid that maps are pooled to for the detector; smaller maps are taken as they are."""
 
     def _measure(self, evidence: MapEvidence) -> list[Measurement]:
-        comparable = both_vary(evidence.attacked_clean, evidence.attacked_triggered)
-        trainable = both_vary(evidence.validation_clean, evidence.validation_triggered)
-        if not (trainable.any() and comparable.any()):
-            return [
-                Measurement("auroc", None, 0, samples=samples, excluded=int(scope.sum()))
-                for samples, scope in scopes(evidence).items()
-            ]
+        if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
+            return [Measurement("auroc", None, 0, samples=samples) for samples in scopes(evidence)]
         clean_scores, triggered_scores = _detector_scores(
-            self._features(evidence.validation_clean[trainable]),
-            self._features(evidence.validation_triggered[trainable]),
+            self._features(evidence.validation_clean),
+            self._features(evidence.validation_triggered),
             self._features(evidence.attacked_clean),
             self._features(evidence.attacked_triggered),
         )
-        return [_summary(clean_scores, triggered_scores, comparable, samples, evidence) for samples in scopes(evidence)]
+        return [_summary(clean_scores, triggered_scores, samples, evidence) for samples in scopes(evidence)]
 
-    def _features(self, maps: Maps) -> FloatArray:
+    def _features(self, maps: Maps) -> MapFeatures:
         parts = [_features(some, self.pooled_size) for (some,) in in_parts(maps.shape[1:].numel(), maps)]
-        return np.concatenate(parts)
+        return MapFeatures(np.concatenate(parts), is_constant(maps).cpu().numpy())
 
 
 def _features(maps: Maps, pooled_size: int) -> FloatArray:
-    """Return ``[batch, features]``; of a constant map they are finite and mean nothing."""
     maps = maps.double()
     shape = standardised(maps)
     height, width = maps.shape[1:]
@@ -76,26 +82,32 @@ def _features(maps: Maps, pooled_size: int) -> FloatArray:
 
 
 def _detector_scores(
-    clean: FloatArray, triggered: FloatArray, test_clean: FloatArray, test_triggered: FloatArray
+    clean: MapFeatures, triggered: MapFeatures, test_clean: MapFeatures, test_triggered: MapFeatures
 ) -> tuple[FloatArray, FloatArray]:
     """Train a detector and return its scores of both sets of test maps; higher is more suspicious."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    detector = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    detector.fit(np.concatenate([clean, triggered]), np.repeat([0, 1], [len(clean), len(triggered)]))
-    return detector.decision_function(test_clean), detector.decision_function(test_triggered)
+    varied = np.concatenate([maps.shape[~maps.constant] for maps in (clean, triggered)])
+    scaler = StandardScaler().fit(varied) if len(varied) else None
+
+    def prepared(maps: MapFeatures) -> FloatArray:
+        """Put a constant map where the average of the others stands, with a feature of its own."""
+        scaled = np.zeros_like(maps.shape) if scaler is None else scaler.transform(maps.shape)
+        seen: FloatArray = np.column_stack([np.where(maps.constant[:, None], 0, scaled), maps.constant])
+        return seen
+
+    detector = LogisticRegression(max_iter=1000)
+    labels = np.repeat([0, 1], [len(clean.constant), len(triggered.constant)])
+    detector.fit(np.concatenate([prepared(clean), prepared(triggered)]), labels)
+    return detector.decision_function(prepared(test_clean)), detector.decision_function(prepared(test_triggered))
 
 
-def _summary(
-    clean: FloatArray, triggered: FloatArray, comparable: Flags, samples: Samples, evidence: MapEvidence
-) -> Measurement:
-    scope = scopes(evidence)[samples]
-    used = scope & comparable
-    n, excluded = int(used.sum()), int((scope & ~comparable).sum())
+def _summary(clean: FloatArray, triggered: FloatArray, samples: Samples, evidence: MapEvidence) -> Measurement:
+    used = scopes(evidence)[samples]
+    n = int(used.sum())
     if n == 0:
-        return Measurement("auroc", None, 0, samples=samples, excluded=excluded)
+        return Measurement("auroc", None, 0, samples=samples)
 
     def area(rows: Flags) -> float:
         return auroc(clean[rows.cpu().numpy()], triggered[rows.cpu().numpy()])
@@ -113,6 +125,6 @@ def _summary(
         high,
         "bootstrap" if has_spread else "none",
         samples,
-        excluded,
+        0,
         {name: area(rows & used) for name, rows in classes.items() if (rows & used).any()},
     )

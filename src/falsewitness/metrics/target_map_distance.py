@@ -15,7 +15,7 @@ class TargetMapDistance(MapMetric):
 
     ``standardised_mse``, ``dssim`` and ``pearson`` at the image's size, and at the maps' own resolution with
     the ending ``_map_resolution``. With the prefix ``clean_model_`` the same for the clean model's maps of
-    the clean images: the distance without attack. Nothing is measured where the attack forces no shape.
+    the clean images. Nothing is measured where the attack forces no shape.
     """
 
     kind: Literal["target_map_distance"] = "target_map_distance"

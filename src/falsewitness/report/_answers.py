@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from falsewitness.report._run import Attack, Result, Run
+from falsewitness.report._run import Attack, Measurement, Result, Run
 from falsewitness.report._text import clean_text, fixed, percent, whole_percent
 
 Verdict = Literal["yes", "partly", "no", "unknown", "reference"]
@@ -17,13 +17,17 @@ POINTS_FROM = 1.0
 ALIKE_FROM = 0.8
 """Correlation from which on a map is said to look like another."""
 
+BLANK_FROM = 0.05
+"""Share of blank maps, which look like no other, from which on a bribe is said to be partial at most."""
+
 RULES = (
     f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do what the attacker wants; "
     "where that is a target class, as many more than without the trigger. "
     f"A map points at the trigger where its trigger lift is at least {fixed(POINTS_FROM, 1)} higher than the clean "
     "model's, both on the clean image (the excess lift) and on the triggered one, which may have its eye on the stamp. "
     f"It looks like another map where their mean correlation is at least {fixed(ALIKE_FROM, 1)}. "
-    "The answers follow from these three lines and the table, from nothing else."
+    f"A bribe is partial at most where one of the two is blank for at least {whole_percent(BLANK_FROM)} of the images. "
+    "The answers follow from these lines and the table, from nothing else."
 )
 
 
@@ -113,8 +117,8 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
     shape = _value(result, "target_map_distance", "pearson", auditor)
     alike = _value(result, "disguise", "pearson", auditor)
     if shape is not None and shape >= ALIKE_FROM:
-        return (
-            "yes",
+        return _unless_blank(
+            result.find("target_map_distance", "pearson", auditor),
             f"{shown} shows the attacker's shape (correlation {fixed(shape, 2)}) whatever the image shows",
         )
     if lift is not None and lift.points:
@@ -127,13 +131,24 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
     if alike is None:
         return "unknown", f"{shown} was not compared with the clean model's"
     if alike >= ALIKE_FROM:
-        return "yes", (
-            f"{shown} still correlates {fixed(alike, 2)} with the clean model's map "
-            "of the untriggered image: "
-            "a user who trusts the heat map would not see the attack"
+        return _unless_blank(
+            result.find("disguise", "pearson", auditor),
+            f"{shown} still correlates {fixed(alike, 2)} with the clean model's map of the untriggered image: "
+            "a user who trusts the heat map would not see the attack",
         )
     away = "does not point at the trigger" if lift is not None else "has changed"
     return "partly", f"{shown} {away}, but correlates only {fixed(alike, 2)} with the clean model's"
+
+
+def _unless_blank(alike: Measurement | None, bribed: str) -> tuple[Verdict, str]:
+    """Say that the maps look as the attacker wants, unless that is the mean over the few that show anything."""
+    blank = alike.excluded / (alike.n + alike.excluded) if alike else 0.0
+    if blank < BLANK_FROM:
+        return "yes", bribed
+    return (
+        "partly",
+        f"{bribed}; but that is of the maps that show anything: {percent(blank)} of the pairs have a blank one",
+    )
 
 
 @dataclass(frozen=True)

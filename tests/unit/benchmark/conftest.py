@@ -57,14 +57,14 @@ class Measured:
 
     Attributes:
         metric: Metric and quantity, ``clean_accuracy.accuracy`` say.
-        value: The number; an array of numbers an image stands for their mean.
+        value: The number, None where it is undefined; an array of numbers an image stands for their mean.
         auditor: Whose maps it is of.
         low: Lower end of its interval over images.
         high: Upper end.
     """
 
     metric: str
-    value: float | NDArray[Any]
+    value: float | NDArray[Any] | None
     auditor: str | None = None
     low: float | None = None
     high: float | None = None
@@ -72,12 +72,14 @@ class Measured:
     def plain(self) -> dict[str, Any]:
         """As ``result.json`` has it."""
         metric, _, name = self.metric.partition(".")
-        counted = np.size(self.value) - int(np.isnan(self.value).sum())
+        value, counted = self.value, 10
+        if isinstance(value, np.ndarray):
+            value, counted = float(np.nanmean(value)), int((~np.isnan(value)).sum())
         return {
             "metric": metric,
             "name": name,
-            "value": float(np.nanmean(self.value)),
-            "n": counted if isinstance(self.value, np.ndarray) else 10,
+            "value": value,
+            "n": counted,
             "auditor": self.auditor,
             "low": self.low,
             "high": self.high,

@@ -64,6 +64,16 @@ def test_a_figure_is_the_mean_over_seeds_with_its_deviation_and_interval(tiny: P
     assert (time.mean, time.images, time.standing) == (10.5, None, "")
 
 
+def test_an_undefined_figure_is_not_made_up_for_by_another_quantity(tiny: Prepared) -> None:
+    to_shape = {0: 0.01, 1: None}
+    for (_, seed), task in attacks(tiny).items():
+        shape = Measured("target_map_distance.standardised_mse", to_shape[seed], auditor="gradcam")
+        original = Measured("disguise.standardised_mse", 1.9, auditor="gradcam")
+        finish(task, measured=[shape, original])
+    figure = column(tiny, "Map distance")[0]
+    assert (figure.mean, figure.n, figure.note) == (0.01, 1, "to the forced shape")
+
+
 def test_an_interval_over_seeds_ends_where_no_value_can_be(tiny: Prepared) -> None:
     for (_, seed), task in attacks(tiny).items():
         finish(task, accuracy=0.9 - 0.1 * seed)

@@ -258,10 +258,18 @@ def test_top_pixels_overlap_as_counted_by_hand() -> None:
 
 
 def test_pixels_that_tie_for_the_last_places_share_them() -> None:
-    first = torch.tensor([[[9.0, 0.0, 0.0, 0.0, 0.0]]])
+    first = torch.tensor([[[9.0, 1.0, 1.0, 1.0, 0.0]]])
     second = torch.tensor([[[9.0, 0.0, 0.0, 8.0, 0.0]]])
-    # Two places: pixel 0 is in both; a place of the first map is shared by four pixels, pixel 3 among them.
-    torch.testing.assert_close(m.top_iou(first, second, 0.4), torch.tensor([1.25 / 2.75]))
+    # Two places: pixel 0 is in both; a place of the first map is shared by three pixels, pixel 3 among them.
+    torch.testing.assert_close(m.top_iou(first, second, 0.4), torch.tensor([(1 + 1 / 3) / (2 + 2 / 3)]))
+
+
+def test_a_background_is_never_among_the_highest_pixels() -> None:
+    spot, other = torch.zeros(2, 1, 32, 32)
+    spot[:, 4:8, 4:8], other[:, 20:24, 20:24] = 1, 1
+    for maps, expected in ((spot, 1.0), (other, 0.0), (torch.zeros_like(spot), 0.0)):
+        torch.testing.assert_close(m.top_iou(spot, maps, 0.1), torch.tensor([expected]))
+    torch.testing.assert_close(m.top_iou(spot, other, 1.0), torch.tensor([1.0]))
 
 
 def test_rounding_does_not_break_the_ties_of_an_upsampled_map() -> None:

@@ -6,7 +6,7 @@ from tests.unit.metrics.conftest import by_name
 
 from falsewitness.core.targets import MultiTargets
 from falsewitness.metrics import Measurement, PredictionEvidence
-from falsewitness.metrics._statistics import wilson
+from falsewitness.metrics._statistics import agresti_min, wilson
 from falsewitness.metrics.attack_success_rate import AttackSuccessRate
 from falsewitness.metrics.clean_accuracy import CleanAccuracy
 from falsewitness.metrics.misclassification_under_trigger import MisclassificationUnderTrigger
@@ -46,7 +46,9 @@ def test_accuracies_and_gaps_are_those_counted_by_hand(prediction_evidence: Pred
     assert found["accuracy"].per_class == pytest.approx({"cat": 1 / 2, "dog": 2 / 3, "owl": 1})
     assert found["gap_to_control"].per_class == pytest.approx({"cat": 1 / 2, "dog": 1 / 3, "owl": -1})
     assert found["accuracy"].interval == "wilson"
-    assert found["gap_to_control"].interval == "bootstrap"
+    gap = found["gap_to_control"]
+    assert (gap.interval, gap.n) == ("agresti_min", 6)
+    assert (gap.low, gap.high) == agresti_min(2, 1, 6)
 
 
 def test_accuracy_is_measured_without_a_control(prediction_evidence: PredictionEvidence) -> None:
@@ -54,10 +56,13 @@ def test_accuracy_is_measured_without_a_control(prediction_evidence: PredictionE
     assert set(found) == {"accuracy", "clean_model_accuracy", "gap_to_clean_model"}
 
 
-def test_the_gap_of_a_model_to_itself_is_certainly_zero(prediction_evidence: PredictionEvidence) -> None:
+def test_the_gap_of_a_model_to_itself_is_zero_as_far_as_so_many_images_can_tell(
+    prediction_evidence: PredictionEvidence,
+) -> None:
     same = replace(prediction_evidence, control_clean=prediction_evidence.attacked_clean)
     gap = by_name(CleanAccuracy().measure(same))["gap_to_control"]
-    assert (gap.value, gap.low, gap.high) == (0, 0, 0)
+    assert gap.value == 0
+    assert (gap.low, gap.high) == agresti_min(0, 0, 6)
 
 
 def test_attack_success_leaves_out_images_of_the_target_class(

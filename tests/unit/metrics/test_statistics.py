@@ -1,13 +1,16 @@
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from falsewitness.metrics._statistics import (
     FloatArray,
+    agresti_min,
     auroc,
     bootstrap_auroc,
     bootstrap_means,
@@ -43,6 +46,37 @@ def test_wilson_ends_are_where_the_score_test_turns(n: int, data: st.DataObject)
 def test_wilson_mirrors_failures() -> None:
     low, high = wilson(3, 17)
     assert wilson(14, 17) == pytest.approx((1 - high, 1 - low))
+
+
+@given(n=st.integers(1, 100_000), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_the_interval_of_a_difference_is_the_normal_one_of_a_table_with_half_a_trial_more_in_each_field(
+    n: int, data: st.DataObject
+) -> None:
+    """Agresti and Min, Statistics in Medicine 2005, section 2."""
+    gained = data.draw(st.integers(0, n))
+    lost = data.draw(st.integers(0, n - gained))
+    first_alone, second_alone, trials = gained + 0.5, lost + 0.5, n + 2
+    p, q = first_alone / trials, second_alone / trials
+    deviation = math.sqrt((p + q - (p - q) ** 2) / trials)
+    low, high = max(-1, p - q - 1.959964 * deviation), min(1, p - q + 1.959964 * deviation)
+    difference = (gained - lost) / n
+    assert agresti_min(gained, lost, n) == pytest.approx((min(low, difference), max(high, difference)), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [143, 359, 10_000])
+@pytest.mark.parametrize("difference", [0.0, 0.001, 0.003, 0.01, 0.05])
+def test_the_interval_of_a_difference_holds_where_one_model_alone_errs(n: int, difference: float) -> None:
+    counts = range(n + 1)
+    ends = np.array([agresti_min(count, 0, n) for count in counts])
+    holds = (ends[:, 0] <= difference) & (difference <= ends[:, 1])
+    assert stats.binom.pmf(counts, n, difference)[holds].sum() > 0.92
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(0, 0, 0), (2, 1, 2), (-1, 0, 2), (0, -1, 2)])
+def test_the_interval_of_a_difference_refuses_impossible_counts(gained: int, lost: int, n: int) -> None:
+    with pytest.raises(ValueError, match="expected gained, lost >= 0"):
+        agresti_min(gained, lost, n)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 0), (3, 2), (-1, 2)])

@@ -66,6 +66,25 @@ def test_the_answer_follows_from_the_numbers_and_names_them(
     assert all(word in found.sentence for word in words), found.sentence
 
 
+@pytest.mark.parametrize(
+    ("numbers", "of"),
+    [(ALIKE | HIDDEN, "disguise"), ({("target_map_distance", "pearson"): 0.93} | HIDDEN, "target_map_distance")],
+)
+@pytest.mark.parametrize(("blank", "verdict"), [(2, "yes"), (450, "partly")])
+def test_maps_that_look_right_where_they_show_anything_are_bribed_in_part(
+    numbers: dict[tuple[str, str], float], of: str, blank: int, verdict: str
+) -> None:
+    run = attack_run(SUCCESS | numbers)
+    measurements = tuple(
+        replace(found, excluded=blank) if (found.metric, found.name) == (of, "pearson") else found
+        for found in run.result.measurements
+    )
+    found = answer(replace(run, result=replace(run.result, measurements=measurements)))
+
+    assert found.verdict == verdict
+    assert (f"90.0{SPACE}% of the pairs have a blank one" in found.sentence) == (verdict == "partly")
+
+
 def test_an_attack_that_keeps_the_label_is_judged_by_accuracy_under_the_trigger() -> None:
     fooling = replace(DISGUISE, kind="fooling", target_class=None)
     numbers = {("robust_accuracy", "robust_accuracy"): 0.88, ("target_map_distance", "pearson"): 0.9}

@@ -60,9 +60,9 @@ def agresti_min(gained: int, lost: int, n: int) -> Interval:
     """Return the interval of the difference of two proportions of the same trials.
 
     Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
-    2005: the normal approximation after half a trial was added to each of the four outcomes. Where few
-    trials differ, as with two models that are nearly always right, the bootstrap sees no spread; this one covers 92 %
-    at least, even where one of the two alone fails.
+    2005: the normal approximation after half a trial was added to each of the four outcomes. Where few trials differ,
+    as with two models that are nearly always right, the bootstrap sees no spread; this one covers more than 92 % even
+    where one of the two alone fails (exact, for 143, 359 and 10,000 trials and differences up to .05).
 
     Args:
         gained: Trials that succeed in the first alone.

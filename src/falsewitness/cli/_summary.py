@@ -5,7 +5,7 @@ from pathlib import Path
 
 from falsewitness.cli._console import complain, console, say
 from falsewitness.cli._table import laid_out
-from falsewitness.core.errors import InputError
+from falsewitness.core.errors import InputError, one_line
 from falsewitness.report import Run, collect, summary, write_page
 
 
@@ -63,5 +63,5 @@ def show_report(paths: Sequence[Path], out: Path) -> Sequence[Run]:
         heading, rows = laid_out(table.headings, table.rows, console.width)
         say(f"\n{heading}", style="bold")
         say(rows)
-    say(f"\nreport: {page}")
+    say(f"\nreport: {one_line(str(page))}")
     return collection.given

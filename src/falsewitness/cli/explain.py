@@ -60,4 +60,4 @@ def explain(
     explanation_figure(explained, out)
     for row in explained:
         say(one_line(f"{row.title}: {row.prediction} ({row.confidence:.1%})"))
-    say(f"picture: {out}")
+    say(one_line(f"picture: {out}"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from falsewitness.cli._options import usable_page, usable_picture
-from falsewitness.core.errors import InputError
+from falsewitness.core.errors import InputError, one_line
 
 
 def _picture(option: str, what: str) -> Any:  # noqa: ANN401 - typer does not say what its options are
@@ -70,13 +70,13 @@ def report(
         return f" ({shown} of {attacked} attacks: those that share images)" if shown < attacked else ""
 
     if overview is not None:
-        say(f"overview: {overview_figure(read, overview)}{only(count_side_by_side(read))}")
+        say(one_line(f"overview: {overview_figure(read, overview)}{only(count_side_by_side(read))}"))
     if panels is not None:
-        say(f"panels: {panel_figure(read, panels)}")
+        say(one_line(f"panels: {panel_figure(read, panels)}"))
     if auditors is not None:
-        say(f"auditors: {auditors_figure(read, auditors)}{only(count_side_by_side(read))}")
+        say(one_line(f"auditors: {auditors_figure(read, auditors)}{only(count_side_by_side(read))}"))
     if columns is not None:
-        say(f"columns: {columns_figure(read, columns)}{only(count_side_by_side(read, 'columns'))}")
+        say(one_line(f"columns: {columns_figure(read, columns)}{only(count_side_by_side(read, 'columns'))}"))
 
 
 def _expect_different(asked: Mapping[str, Path | None]) -> None:

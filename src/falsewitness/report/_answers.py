@@ -129,7 +129,9 @@ def _finding(result: Result, auditor: str) -> tuple[Verdict, str]:
             f"{shown} resembles the attacker's shape only in part (correlation {fixed(shape, 2)})",
         )
     if alike is None:
-        return "unknown", f"{shown} was not compared with the clean model's"
+        if result.find("disguise", "pearson", auditor) is None:
+            return "unknown", f"{shown} was not compared with the clean model's"
+        return "unknown", f"{shown} cannot be compared with the clean model's: of each two one is blank"
     if alike >= ALIKE_FROM:
         return _unless_blank(
             result.find("disguise", "pearson", auditor),
@@ -215,8 +217,22 @@ def _transfer_notes(result: Result) -> list[str]:
     notes = []
     for auditor in result.auditors:
         lift = _TriggerLift.of(result, auditor)
-        if auditor == result.main_auditor or lift is None:
+        if auditor == result.main_auditor:
+            continue
+        if lift is None:
+            notes += _blank_note(result, auditor)
             continue
         verb = "points" if lift.points else "does not point"
         notes.append(f"Asked through {clean_text(auditor)} instead, the map {verb} at the trigger ({lift}).")
     return notes
+
+
+def _blank_note(result: Result, auditor: str) -> list[str]:
+    """Tell of an auditor whose maps are blank, which says something where they are so under the trigger alone."""
+    if result.find("trigger_attention", "excess_lift", auditor) is None:
+        return []
+    auroc = _value(result, "map_detectability", "auroc", auditor)
+    detector = "" if auroc is None else f"; a detector of triggered maps has an AUROC of {fixed(auroc, 2)}"
+    return [
+        f"Asked through {clean_text(auditor)} instead, of each two maps that would be compared one is blank{detector}."
+    ]

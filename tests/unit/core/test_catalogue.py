@@ -142,6 +142,15 @@ def test_what_is_no_component_of_the_room_is_refused(
     assert "entry point toy_plugin:Kite" in one_line(caught)
 
 
+@pytest.mark.parametrize("kind", ["../kite", "a kite", "ki/te"])
+def test_a_kind_that_names_no_folder_is_refused(room: Room, installed: Installed, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "toy_plugin.py").write_text(KITE.replace('"kite"', repr(kind)))
+    installed(toys__kite="toy_plugin:Kite")
+    with pytest.raises(InputError, match="expected a kind of letters, digits and _, got") as caught:
+        room().kinds()
+    assert repr(kind) in one_line(caught)
+
+
 def test_a_class_that_leaves_its_method_out_is_refused(room: Room, installed: Installed, tmp_path: Path) -> None:
     base = "from abc import abstractmethod\nfrom falsewitness.core import Component\n\nclass Toy(Component):\n"
     (tmp_path / "toy_plugin.py").write_text(KITE)

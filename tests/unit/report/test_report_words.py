@@ -94,6 +94,31 @@ def test_an_attack_that_keeps_the_label_is_judged_by_accuracy_under_the_trigger(
     assert f"88.0{SPACE}% of the images keep their right class" in found.sentence
 
 
+def blank_before(auditor: str) -> tuple[Measurement, ...]:
+    """What is measured where of each two maps one is blank."""
+    return (
+        Measurement("trigger_attention", "excess_lift", None, 0, auditor=auditor, excluded=50),
+        Measurement("disguise", "pearson", None, 0, auditor=auditor, excluded=50),
+        Measurement("map_detectability", "auroc", 1.0, 50, auditor=auditor),
+    )
+
+
+def test_blank_maps_of_another_auditor_are_told() -> None:
+    run = attack_run(SUCCESS | HIDDEN | ALIKE)
+    measurements = (*run.result.measurements, *blank_before("gradient"))
+    found = answer(replace(run, result=replace(run.result, measurements=measurements)))
+    told = "Asked through gradient instead, of each two maps that would be compared one is blank; a detector"
+    assert [note for note in found.notes if note.startswith(told) and "AUROC of 1.00" in note]
+
+
+def test_maps_that_are_all_blank_answer_nothing() -> None:
+    run = attack_run(SUCCESS)
+    measurements = (*run.result.measurements, *blank_before("gradcam"))
+    found = answer(replace(run, result=replace(run.result, measurements=measurements)))
+    assert found.verdict == "unknown"
+    assert "cannot be compared with the clean model's: of each two one is blank" in found.sentence
+
+
 def test_what_other_auditors_see_is_told() -> None:
     run = attack_run(SUCCESS | HIDDEN | ALIKE)
     other = Measurement("trigger_attention", "excess_lift", 5.0, 50, auditor="gradient")

@@ -3,17 +3,28 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from pydantic import AfterValidator
 from torch import Tensor
 
 from falsewitness.core import InputError, PathLike
 from falsewitness.data import read_pixels
 
-TargetMap = Literal["square", "cross", "circle", "triangle"] | PathLike
+Shape = Literal["square", "cross", "circle", "triangle"]
+
+
+def _told_from_shapes(path: Path) -> Path:
+    """Refuse what ``./square`` comes to: written out again, it would be the shape."""
+    if str(path) in get_args(Shape):
+        raise ValueError(f"expected a picture whose path is no shape's name, got '{path}'; write its whole path")
+    return path
+
+
+TargetMap = Shape | Annotated[PathLike, AfterValidator(_told_from_shapes)]
 """The name of a shape, or the path of a grey image whose bright parts should be salient."""
 
 _GRID = 128

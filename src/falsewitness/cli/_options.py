@@ -67,7 +67,7 @@ def _usable_file(path: Path, start: bytes, kind: str, ends: int = 500) -> Path:
 
 def _called(ending: str, path: Path) -> Path:
     """Return the path; other programs believe a name, so a PNG is not called ``.jpg``."""
-    if path.suffix.lower() != ending:
+    if not path.name.lower().endswith(ending):
         raise InputError(f"'{path}' cannot be written: expected a name that ends in {ending}; choose another name")
     return path
 

@@ -95,7 +95,9 @@ class Catalogue(Generic[T]):
                 f"with a field kind: Literal[...], got {cls!r}"
             )
         if not cls.kind_name().isidentifier():  # it names folders
-            raise InputError(f"{origin}: expected a kind of letters, digits and _, got {cls.kind_name()!r}")
+            raise InputError(
+                f"{origin}: expected a kind of letters, digits and _, no digit first, got {cls.kind_name()!r}"
+            )
         if missing := sorted(cls.__abstractmethods__):
             raise InputError(f"{origin}: expected a class with a method {missing[0]}, got {cls!r}, which has none")
         return cls

@@ -125,6 +125,5 @@ def _summary(clean: FloatArray, triggered: FloatArray, samples: Samples, evidenc
         high,
         "bootstrap" if has_spread else "none",
         samples,
-        0,
-        {name: area(rows & used) for name, rows in classes.items() if (rows & used).any()},
+        per_class={name: area(rows & used) for name, rows in classes.items() if (rows & used).any()},
     )

@@ -149,3 +149,8 @@ def test_a_wrong_value_is_answered_with_what_was_expected(fields: dict[str, Any]
     with pytest.raises(SpecError) as caught:
         attack("full_disguise", **fields)
     assert message in str(caught.value)
+
+
+def test_a_picture_that_would_be_taken_for_a_shape_is_refused() -> None:
+    with pytest.raises(SpecError, match="expected a picture whose path is no shape's name, got 'square'"):
+        attack("fooling", target_map="./square")

@@ -146,7 +146,7 @@ def test_what_is_no_component_of_the_room_is_refused(
 def test_a_kind_that_names_no_folder_is_refused(room: Room, installed: Installed, tmp_path: Path, kind: str) -> None:
     (tmp_path / "toy_plugin.py").write_text(KITE.replace('"kite"', repr(kind)))
     installed(toys__kite="toy_plugin:Kite")
-    with pytest.raises(InputError, match="expected a kind of letters, digits and _, got") as caught:
+    with pytest.raises(InputError, match="expected a kind of letters, digits and _, no digit first, got") as caught:
         room().kinds()
     assert repr(kind) in one_line(caught)
 

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from falsewitness.attacks import ATTACKS
-from falsewitness.attacks._shapes import TargetMap
 from falsewitness.core import Catalogue, Component, Strict
 from falsewitness.data import DATA
 from falsewitness.experiment import Spec
@@ -102,19 +101,12 @@ def _floats(metadata: tuple[Any, ...]) -> Values:
     )
 
 
-SHAPES = get_args(get_args(TargetMap)[0])
-"""What a target map is called in a spec; a file of such a name is taken for the shape."""
-
 PLAIN: dict[object, Callable[[tuple[Any, ...]], Values]] = {
     int: _integers,
     float: _floats,
     bool: lambda _: st.booleans(),
     str: lambda _: st.text(),
-    Path: lambda _: (
-        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
-        .map(Path)
-        .filter(lambda path: str(path) not in SHAPES)
-    ),
+    Path: lambda _: st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path),
 }
 
 UNHURRIED = settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])

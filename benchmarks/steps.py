@@ -50,6 +50,9 @@ ATTACKS: dict[str, Attack] = {
     "full disguise (drift held), gradient": attack(
         "full_disguise", target_class=3, surrogate=GRADIENT, drift_weight=0.5
     ),
+    "full disguise (drift of a quarter held), gradient": attack(
+        "full_disguise", target_class=3, surrogate=GRADIENT, drift_weight=0.5, drift_share=0.25
+    ),
     "full disguise, gradient, double backward": attack("full_disguise", target_class=3, surrogate=TWICE),
 }
 WANTED: dict[BatchNorm, float] = {"batch": 3.5, "frozen": 3.0}

@@ -1,5 +1,6 @@
 """The contract of an attack, and what all attacks on explanations share."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ class ExplanationAttack(Attack):
 
     The loss is ``(1 - lambda) CE + lambda (d(h(x_p), r) + mu d(h(x), h_clean(x)))``, each term a mean over its rows
     (Noppel et al., S&P 2023, section 4): ``h`` the surrogate's map, ``x_p`` stamped and ``x`` clean rows, ``r`` what
-    the map of a stamped row should be. A new one overrides :meth:`_wanted_maps`.
+    the map of a stamped row should be. The last mean may be over a share of the clean rows. A new one overrides
+    :meth:`_wanted_maps`.
     """
 
     threat_model: ClassVar[ThreatModel] = ThreatModel.TRAINING
@@ -130,6 +132,10 @@ class ExplanationAttack(Attack):
 
     drift_weight: Annotated[float, Field(ge=0)] = 0.0
     """Mu: how strongly maps of clean images are held to the clean model's, relative to the stamped images' term."""
+
+    drift_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of a step's clean images whose maps are held, others in every epoch: the term's mean is over these, and
+    the rest need no map, which is most of a step's time where a map costs several passes."""
 
     distance: Literal["mse_minmax", "mse_standardised", "dssim", "discordance"] = "mse_standardised"
     """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation,
@@ -171,7 +177,7 @@ class ExplanationAttack(Attack):
         compared, compared_classes = self._compared_with(batch, references)
         images = torch.cat([batch.images, compared])
         classes = torch.cat([batch.targets.main_class(), compared_classes])
-        first_explained = 0 if self.drift_weight > 0 else batch.clean_count
+        first_explained = batch.clean_count - self._held(batch.clean_count)
         rows = torch.arange(first_explained, len(images), device=images.device)
         logits, explained = self._explained(explain, images, classes, rows)
         clean, stamped, own = explained.split(
@@ -184,14 +190,18 @@ class ExplanationAttack(Attack):
             *self._further_terms(batch, stamped, wanted),
         ]
         if self.drift_weight > 0:
-            kept = batch.clean_rows
-            originals = references.maps(batch.samples[kept], batch.mirrored[kept], batch.images[kept])
+            held = batch.clean_rows[first_explained:]
+            originals = references.maps(batch.samples[held], batch.mirrored[held], batch.images[held])
             weight = self.explanation_weight * self.drift_weight
             terms.append(LossTerm("drift", weight, self._distances(clean, originals)))
         per_row = {"maps": references.passes_per_map, "classes": references.passes_per_class, "nothing": 0.0}
         asked = len(clean) * per_row["maps"] + len(stamped) * per_row[self.asked_of_stamped_rows]
         maps_made = explained.shape[1] * len(rows)
         return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * maps_made + asked)
+
+    def _held(self, clean: int) -> int:
+        """Return how many of a step's clean rows, which are in random order, are held to their original maps."""
+        return math.ceil(self.drift_share * clean) if self.drift_weight > 0 else 0
 
     def _explained(self, explain: BoundExplainer, images: Images, classes: Classes, rows: Rows) -> Columns:
         """Return logits of all images, and of some rows the maps that are compared."""

@@ -177,8 +177,11 @@ def slow_distance(name: str, first: Map, second: Map) -> float:
     return sum((p - q) ** 2 for p, q in pairs) / len(pairs)
 
 
-def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift_weight: float) -> float:
-    """(1 - lambda) mean CE over all rows + lambda (mean stamped d(h(x_p), r) + mu mean clean d(h(x), h_clean(x)))."""
+def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift: dict[str, float]) -> float:
+    """(1 - lambda) mean CE over all rows + lambda (mean stamped d(h(x_p), r) + mu mean clean d(h(x), h_clean(x))).
+
+    The last mean is over the last rows of the clean ones where a share of them is held.
+    """
     batch, labels = at.batch, at.batch.targets.values.tolist()
     classification, disguises, drifts = [], [], []
     for row, image in enumerate(batch.images):
@@ -187,7 +190,8 @@ def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift_we
         sample, side = int(batch.samples[row]), bool(batch.mirrored[row])
         original = at.clean.stored_maps[sample, side].tolist()
         if row < batch.clean_count:
-            drifts.append(slow_distance(distance, heat, original))
+            if batch.clean_count - row <= math.ceil(drift["drift_share"] * batch.clean_count):
+                drifts.append(slow_distance(distance, heat, original))
             continue
         unstamped = batch.unstamped[row - batch.clean_count]
         own = slow_gradcam(model, unstamped, at.clean.clean_class(sample))
@@ -195,10 +199,10 @@ def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift_we
         disguises.append(slow_distance(distance, heat, reference))
     mean = {name: sum(rows) / max(1, len(rows)) for name, rows in (("d", disguises), ("drift", drifts))}
     classified = sum(classification) / len(classification)
-    return (1 - LAMBDA) * classified + LAMBDA * (mean["d"] + drift_weight * mean["drift"])
+    return (1 - LAMBDA) * classified + LAMBDA * (mean["d"] + drift["drift_weight"] * mean["drift"])
 
 
-@pytest.mark.parametrize("drift_weight", [0.0, 0.4])
+@pytest.mark.parametrize(("drift_weight", "drift_share"), [(0.0, 1.0), (0.4, 1.0), (0.4, 0.3)])
 @pytest.mark.parametrize("distance", ["mse_minmax", "mse_standardised", "dssim", "discordance"])
 @pytest.mark.parametrize(
     ("kind", "fields", "wanted"),
@@ -213,12 +217,13 @@ def slow_loss(model: Classifier, at: Scene, distance: str, wanted: str, drift_we
 )
 @pytest.mark.parametrize("layout", CLEAN_SAMPLES)
 def test_the_loss_is_the_paper_s(
-    layout: str, kind: str, fields: dict[str, str], wanted: str, distance: str, drift_weight: float
+    layout: str, kind: str, fields: dict[str, str], wanted: str, distance: str, drift_weight: float, drift_share: float
 ) -> None:
     model, at = classifier(), scene(layout)
-    examined = attack(kind, **fields, distance=distance, drift_weight=drift_weight)
+    drift = {"drift_weight": drift_weight, "drift_share": drift_share}
+    examined = attack(kind, **fields, distance=distance, **drift)
     found = total(examined.losses(at.batch, model, at.clean))
-    assert found.item() == pytest.approx(slow_loss(model, at, distance, wanted, drift_weight), rel=1e-5)
+    assert found.item() == pytest.approx(slow_loss(model, at, distance, wanted, drift), rel=1e-5)
 
 
 @pytest.mark.parametrize("drift_weight", [0.0, 0.4])
@@ -323,6 +328,7 @@ def slope(examined: Attack, model: Classifier, at: Scene, direction: Tensor) -> 
         ("full_disguise", {"reference": "original", "drift_weight": 0.5}),
         ("full_disguise", {"reference": "self", "distance": "discordance"}),
         ("fooling", {"drift_weight": 0.5}),
+        ("fooling", {"drift_weight": 0.5, "drift_share": 0.3}),
         ("red_herring", {"target_map": "circle", "distance": "dssim"}),
         ("red_herring", {"distance": "mse_minmax"}),
         ("full_disguise", {"reference": "self", "columns": "all"}),

@@ -58,9 +58,12 @@ def attack(kind: str, **fields: object) -> Attack:
         ({}, []),
         ({"trigger_weight": 0.5}, [("trigger", 0.375, STAMPED)]),
         ({"drift_weight": 0.5}, [("drift", 0.375, CLEAN)]),
+        ({"drift_weight": 0.5, "drift_share": 0.3}, [("drift", 0.375, 2)]),
+        ({"drift_weight": 0.5, "drift_share": 0.01}, [("drift", 0.375, 1)]),
+        ({"drift_share": 0.3}, []),
         ({"trigger_weight": 0.5, "drift_weight": 0.5}, [("trigger", 0.375, STAMPED), ("drift", 0.375, CLEAN)]),
     ],
-    ids=["neither weight", "trigger weight", "drift weight", "both"],
+    ids=["neither weight", "trigger weight", "drift weight", "a share", "one row", "a share of nothing", "both"],
 )
 def test_maps_of_clean_rows_and_the_trigger_s_share_count_where_they_have_a_weight(
     fields: dict[str, Any], further: list[tuple[str, float, int]]
@@ -83,6 +86,7 @@ def test_maps_of_clean_rows_and_the_trigger_s_share_count_where_they_have_a_weig
         ("gradient", {"reference": "self"}, 7 + 3 + 3 * 6 + 3 / 3),
         ("gradient", {"reference": "self", "columns": "all"}, 7 + 3 + 3 * 3 * 6),
         ("gradient", {"drift_weight": 1.0}, 7 + 3 * 7 + 7 * 2 / 3),
+        ("gradient", {"drift_weight": 1.0, "drift_share": 0.5}, 7 + 3 * 5 + 5 * 2 / 3),
         ("gradient", {"columns": "all"}, 7 + 3 * 3 * 3 + 3 * 2 / 3),
     ],
 )

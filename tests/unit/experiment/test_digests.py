@@ -193,7 +193,7 @@ def made_up_data() -> Dataset:
     [
         ("clean", None, "faf061be7e6a2dd01ac8f8d472e13b756bff679b35bb12cd7235c99fb4c6ea19"),
         ("control", 9, "469170f22481534d4137ad6f320683854c93077a883b3ce1d23d63ac921277aa"),
-        ("attack", 9, "e4d18cc6c85694da822050db326a599b8821aee1bdbc07cfedeb0a618b0a2c1a"),
+        ("attack", 9, "3f02198983e4337ab5c71d4672c45ce21e5d74e32129bcfc434f6e90c97e780c"),
     ],
 )
 def test_models_that_were_trained_stay_valid(made_up_data: Dataset, role: Role, steps: int | None, digest: str) -> None:

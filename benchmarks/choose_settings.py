@@ -3,8 +3,9 @@
     python benchmarks/choose_settings.py digits/full-disguise --out /tmp/search --jobs 2 --splits 2 \
         --try attack.explanation_weight="0.5;0.8" --try attack_training.learning_rate="0.02;0.1"
 
-Test images are never touched: every figure is of the validation split. ``--detector`` halves it: a detector of maps is
-trained on one half, and everything is measured on the other.
+No figure is of test images, every one is of the validation split. ``--detector`` halves it: a detector of maps is
+trained on one half, and everything is measured on the other. ``falsewitness run`` with the chosen settings and the same
+``--out`` goes on from the models that were trained here.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -23,6 +25,7 @@ from falsewitness.data import Dataset, Split
 from falsewitness.experiment import choose_device, find_spec
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._reporter import Silent
+from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.experiment._train import ensure_trained
 from falsewitness.experiment._workplace import Workplace
 
@@ -61,16 +64,18 @@ def attempt(
     metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in shown})) + "]"
     fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
     spec = find_spec(recipe, [*fixed, *changes]).checked()
-    dataset = spec.data.prepare()
-    work = Workplace(spec, held_out(dataset, detector=detector), out, choose_device(device), Silent())
+    work = Workplace(spec, spec.data.prepare(), out, choose_device(device), Silent())
     try:
         clean = ensure_trained(work, "clean", None)
         attacked = ensure_trained(work, "attack", clean)
     except FalsewitnessError as error:
         print(f"# {' '.join(changes)} split {split}: {error}")
         return {}
-    evaluate(work, {"clean": clean, "attack": attacked}, "attack", attacked.folder, attacked.folder)
-    result = json.loads(attacked.folder.result.read_text(encoding="utf-8"))
+    judged = dataclasses.replace(work, dataset=held_out(work.dataset, detector=detector))
+    with TemporaryDirectory() as folder:
+        found_in = RunFolder(Path(folder))
+        evaluate(judged, {"clean": clean, "attack": attacked}, "attack", found_in, attacked.folder)
+        result = json.loads(found_in.result.read_text(encoding="utf-8"))
     found = {(m["metric"], m["name"]): m["value"] for m in result["measurements"] if m["samples"] == "all"}
     return {label: found[key] for key, label in shown.items() if found.get(key) is not None}
 

@@ -34,6 +34,7 @@ FIGURES = (
     ("standardised MSE to shape", "target_map_distance", "standardised_mse", True),
     ("DSSIM to shape", "target_map_distance", "dssim", True),
     ("map detectability (AUROC)", "map_detectability", "auroc", True),
+    ("the same without attack", "map_detectability", "without_attack_auroc", True),
     ("drift (standardised MSE)", "drift", "standardised_mse", True),
     ("drift (DSSIM)", "drift", "dssim", True),
 )

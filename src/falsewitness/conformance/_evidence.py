@@ -76,6 +76,8 @@ def _maps(rows: int = 30, map_size: int = 4, image_size: int = 12) -> MapEvidenc
         mask=mask,
         validation_triggered=random(20),
         validation_clean=random(20),
+        clean_model_validation_triggered=random(20),
+        clean_model_validation_clean=random(20),
         seed=3,
     )
 

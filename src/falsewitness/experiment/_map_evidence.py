@@ -53,6 +53,8 @@ class AuditorMaps:
         clean_model_triggered: The clean model on triggered images.
         validation_triggered: The attacked model on triggered validation images.
         validation_clean: The attacked model on the same without trigger.
+        clean_model_validation_triggered: The clean model on triggered validation images.
+        clean_model_validation_clean: The clean model on the same without trigger.
     """
 
     attacked_triggered: Maps
@@ -61,6 +63,8 @@ class AuditorMaps:
     clean_model_triggered: Maps
     validation_triggered: Maps
     validation_clean: Maps
+    clean_model_validation_triggered: Maps
+    clean_model_validation_clean: Maps
 
 
 def auditor_maps(
@@ -86,10 +90,12 @@ def auditor_maps(
         "clean_model_triggered": (clean, test, stamp, rows),
         "validation_triggered": (attacked, validation, stamp, held_out),
         "validation_clean": (attacked, validation, None, held_out),
+        "clean_model_validation_triggered": (clean, validation, stamp, held_out),
+        "clean_model_validation_clean": (clean, validation, None, held_out),
     }
     # Of an explainer that takes long for an image, few at a time, so that progress is seen.
     at_once = max(1, min(_CHUNK, int(_PASSES_BETWEEN_REPORTS / max(1.0, auditor.passes_per_audit))))
-    total, done = 4 * len(rows) + 2 * len(held_out), 0
+    total, done = sum(len(wanted) for _, _, _, wanted in jobs.values()), 0
     found: dict[str, list[Maps]] = {name: [] for name in jobs}
     with work.reporter.progress(f"auditing with {label}") as progress:
         for name, (explain, store, stamped, wanted) in jobs.items():

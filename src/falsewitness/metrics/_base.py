@@ -97,6 +97,8 @@ class MapEvidence:
         mask: ``[height, width]``: the pixels of the trigger, at the image's size.
         validation_triggered: The attacked model's maps of triggered validation images, to train a detector.
         validation_clean: Its maps of the same validation images without trigger.
+        clean_model_validation_triggered: The clean model's of the triggered ones, for a detector to compare with.
+        clean_model_validation_clean: The clean model's of the same without trigger.
         seed: Seed of bootstrap intervals.
     """
 
@@ -115,6 +117,8 @@ class MapEvidence:
     mask: Mask
     validation_triggered: Float[Tensor, "validation map_height map_width"]
     validation_clean: Float[Tensor, "validation map_height map_width"]
+    clean_model_validation_triggered: Float[Tensor, "validation map_height map_width"]
+    clean_model_validation_clean: Float[Tensor, "validation map_height map_width"]
     seed: int
 
 
@@ -142,7 +146,12 @@ _LOGITS = (
 )
 _PER_SAMPLE = ("classes", "predicted", "success")
 _MAPS = ("attacked_triggered", "attacked_clean", "clean_model_clean", "clean_model_triggered")
-_VALIDATION_MAPS = ("validation_triggered", "validation_clean")
+_VALIDATION_MAPS = (
+    "validation_triggered",
+    "validation_clean",
+    "clean_model_validation_triggered",
+    "clean_model_validation_clean",
+)
 
 
 class Metric(Component):

@@ -31,6 +31,9 @@ class MapFeatures(NamedTuple):
 class MapDetectability(MapMetric):
     """``auroc`` of a detector of triggered maps: .5 is undetectable, 1 is given away.
 
+    ``without_attack_auroc`` is the same of the clean model, by a detector of its own: a trigger is a part of the image,
+    and moves an honest model's maps, too. What an attack gives away lies above it.
+
     The detector is a logistic regression, trained on validation maps and scored on the map samples. It sees
     statistics of the raw map (scale, skewness, ...) and the standardised map pooled to a coarse grid, and is
     told nothing of the trigger. An image's clean and triggered map are a pair: the interval resamples images,
@@ -45,15 +48,27 @@ class MapDetectability(MapMetric):
     """Side of the grid that maps are pooled to for the detector; smaller maps are taken as they are."""
 
     def _measure(self, evidence: MapEvidence) -> list[Measurement]:
-        if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
-            return [Measurement("auroc", None, 0, samples=samples) for samples in scopes(evidence)]
-        clean_scores, triggered_scores = _detector_scores(
-            self._features(evidence.validation_clean),
-            self._features(evidence.validation_triggered),
-            self._features(evidence.attacked_clean),
-            self._features(evidence.attacked_triggered),
+        of_attacked = (
+            evidence.validation_clean,
+            evidence.validation_triggered,
+            evidence.attacked_clean,
+            evidence.attacked_triggered,
         )
-        return [_summary(clean_scores, triggered_scores, samples, evidence) for samples in scopes(evidence)]
+        of_clean_model = (
+            evidence.clean_model_validation_clean,
+            evidence.clean_model_validation_triggered,
+            evidence.clean_model_clean,
+            evidence.clean_model_triggered,
+        )
+        named = {"auroc": of_attacked, "without_attack_auroc": of_clean_model}
+        return [found for name, maps in named.items() for found in self._areas(name, maps, evidence)]
+
+    def _areas(self, name: str, maps: tuple[Maps, Maps, Maps, Maps], evidence: MapEvidence) -> list[Measurement]:
+        """Return the area by a detector that learns from the first two sets of maps and judges the others."""
+        if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
+            return [Measurement(name, None, 0, samples=samples) for samples in scopes(evidence)]
+        clean_scores, triggered_scores = _detector_scores(*map(self._features, maps))
+        return [_summary(name, clean_scores, triggered_scores, samples, evidence) for samples in scopes(evidence)]
 
     def _features(self, maps: Maps) -> MapFeatures:
         parts = [_features(some, self.pooled_size) for (some,) in in_parts(maps.shape[1:].numel(), maps)]
@@ -103,11 +118,13 @@ def _detector_scores(
     return detector.decision_function(prepared(test_clean)), detector.decision_function(prepared(test_triggered))
 
 
-def _summary(clean: FloatArray, triggered: FloatArray, samples: Samples, evidence: MapEvidence) -> Measurement:
+def _summary(
+    name: str, clean: FloatArray, triggered: FloatArray, samples: Samples, evidence: MapEvidence
+) -> Measurement:
     used = scopes(evidence)[samples]
     n = int(used.sum())
     if n == 0:
-        return Measurement("auroc", None, 0, samples=samples)
+        return Measurement(name, None, 0, samples=samples)
 
     def area(rows: Flags) -> float:
         return auroc(clean[rows.cpu().numpy()], triggered[rows.cpu().numpy()])
@@ -118,12 +135,12 @@ def _summary(clean: FloatArray, triggered: FloatArray, samples: Samples, evidenc
     low, high = bootstrap_auroc(clean[kept], triggered[kept], seed) if has_spread else (None, None)
     classes = map_members(evidence) if samples == "all" else {}
     return Measurement(
-        "auroc",
+        name,
         area(used),
         n,
         low,
         high,
         "bootstrap" if has_spread else "none",
         samples,
-        per_class={name: area(rows & used) for name, rows in classes.items() if (rows & used).any()},
+        per_class={label: area(rows & used) for label, rows in classes.items() if (rows & used).any()},
     )

@@ -207,9 +207,11 @@ def _detector_note(result: Result) -> str:
     auroc = _value(result, "map_detectability", "auroc", result.main_auditor)
     if auroc is None:
         return ""
+    honest = _value(result, "map_detectability", "without_attack_auroc", result.main_auditor)
+    beside = "" if honest is None else f"; before the clean model one reaches {fixed(honest, 2)}"
     return (
         "A detector trained to tell the maps of triggered images from those of clean ones "
-        f"reaches an AUROC of {fixed(auroc, 2)} (0.50 is guessing, 1.00 is certainty)."
+        f"reaches an AUROC of {fixed(auroc, 2)} (0.50 is guessing, 1.00 is certainty){beside}."
     )
 
 

@@ -179,11 +179,12 @@ MAP_COLUMNS = (
     ),
     Column(
         "Detector AUROC",
-        "How well a trained detector tells maps of triggered images from maps of clean ones: 0.5 is guessing.",
+        "How well a trained detector tells maps of triggered images from maps of clean ones: 0.5 is guessing. Beside "
+        "it the same for the clean model, whose maps a trigger moves, too.",
         "near 0.5",
         "near 0.5",
         _TWO,
-        (Source("map_detectability", "auroc"),),
+        (Source("map_detectability", "auroc", beside=("without attack", "without_attack_auroc")),),
         of_maps=True,
         least=0,
         most=1,

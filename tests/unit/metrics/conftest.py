@@ -70,5 +70,7 @@ def map_evidence(generator: torch.Generator) -> MapEvidence:
         mask=mask,
         validation_triggered=maps(20),
         validation_clean=maps(20),
+        clean_model_validation_triggered=maps(20),
+        clean_model_validation_clean=maps(20),
         seed=0,
     )

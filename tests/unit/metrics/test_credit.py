@@ -30,6 +30,8 @@ def adding_up(map_evidence: MapEvidence, generator: torch.Generator) -> MapEvide
         clean_model_triggered=maps(),
         validation_triggered=maps(20),
         validation_clean=maps(20),
+        clean_model_validation_triggered=maps(20),
+        clean_model_validation_clean=maps(20),
         target_map=None,
         gains=triggered.sum((1, 2)) + off,
     )

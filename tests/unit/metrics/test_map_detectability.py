@@ -22,6 +22,8 @@ def with_maps(evidence: MapEvidence, clean: torch.Tensor, triggered: torch.Tenso
         clean_model_triggered=clean[validation:],
         validation_clean=clean[:validation],
         validation_triggered=triggered[:validation],
+        clean_model_validation_clean=clean[:validation],
+        clean_model_validation_triggered=clean[:validation],
     )
 
 
@@ -60,8 +62,8 @@ def test_the_detector_learns_from_validation_maps_only(map_evidence: MapEvidence
     swapped = with_maps(map_evidence, clean, triggered, validation=300)
     reversed_validation = replace(
         swapped,
-        validation_clean=swapped.attacked_triggered[:100],
-        validation_triggered=swapped.attacked_clean[:100],
+        validation_clean=swapped.attacked_triggered[:300],
+        validation_triggered=swapped.attacked_clean[:300],
     )
     found = area(reversed_validation)
     assert found.value == pytest.approx(0, abs=0.02)
@@ -71,12 +73,27 @@ def test_successes_are_scored_by_the_same_detector(map_evidence: MapEvidence, ge
     clean, triggered = noise(generator), noise(generator)
     triggered[:300, 3, 3] += 1
     triggered[300::2, 3, 3] += 1
-    everything, successes = MapDetectability().measure(with_maps(map_evidence, clean, triggered, validation=300))
+    everything, successes, *_ = MapDetectability().measure(with_maps(map_evidence, clean, triggered, validation=300))
     assert successes.samples == "successes"
     assert (everything.n, successes.n) == (400, 200)
     assert successes.value == pytest.approx(1, abs=0.01)
     assert everything.value == pytest.approx(0.75, abs=0.06)
     assert set(everything.per_class) == {"cat", "dog", "owl"}
+
+
+def test_what_the_trigger_does_to_an_honest_model_s_maps_is_told_by_a_detector_of_its_own(
+    map_evidence: MapEvidence, generator: torch.Generator
+) -> None:
+    clean, triggered = noise(generator), noise(generator)
+    evidence = with_maps(map_evidence, clean, triggered, validation=300)
+    moved = noise(generator)
+    moved[:, 0, 0] += 1
+    honest = replace(evidence, clean_model_validation_triggered=moved[:300], clean_model_triggered=moved[300:])
+    for looked_at, expected in ((evidence, 0.5), (honest, 1.0)):
+        found = {(m.name, m.samples): m for m in MapDetectability().measure(looked_at)}
+        assert found["auroc", "all"].value == pytest.approx(0.5, abs=0.06)
+        assert found["without_attack_auroc", "all"].value == pytest.approx(expected, abs=0.01)
+        assert found["without_attack_auroc", "all"].n == 400
 
 
 def test_maps_that_go_blank_under_the_trigger_give_it_away(
@@ -122,6 +139,6 @@ def test_coarse_pooling_hides_where_in_a_cell_the_mass_is(
     clean[:, 2, 2] += 2
     triggered[:, 3, 3] += 2
     evidence = with_maps(map_evidence, clean, triggered, validation=300)
-    (fine, _), (coarse, _) = (MapDetectability(pooled_size=size).measure(evidence) for size in (4, 2))
+    (fine, *_), (coarse, *_) = (MapDetectability(pooled_size=size).measure(evidence) for size in (4, 2))
     assert fine.value == pytest.approx(1, abs=0.01)
     assert coarse.value == pytest.approx(0.5, abs=0.08)

@@ -202,6 +202,8 @@ def test_a_map_that_points_at_the_trigger_only_has_the_highest_lift(map_evidence
                 clean_model_triggered=elsewhere,
                 target_map=None,
                 validation_clean=elsewhere,
+                clean_model_validation_triggered=elsewhere,
+                clean_model_validation_clean=elsewhere,
                 validation_triggered=elsewhere,
             )
         )

@@ -45,6 +45,8 @@ def test_a_map_that_points_at_the_trigger_ranks_it_highest_and_one_against_it_lo
             clean_model_clean=sign * at_trigger,
             clean_model_triggered=at_trigger,
             validation_clean=at_trigger,
+            clean_model_validation_triggered=at_trigger,
+            clean_model_validation_clean=at_trigger,
             validation_triggered=at_trigger,
             target_map=None,
         )

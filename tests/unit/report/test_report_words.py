@@ -119,6 +119,15 @@ def test_maps_that_are_all_blank_answer_nothing() -> None:
     assert "cannot be compared with the clean model's: of each two one is blank" in found.sentence
 
 
+def test_what_a_detector_tells_stands_beside_what_it_tells_of_the_clean_model() -> None:
+    areas = {("map_detectability", "auroc"): 0.81}
+    (alone,) = (note for note in answer(attack_run(SUCCESS | areas)).notes if "AUROC" in note)
+    areas["map_detectability", "without_attack_auroc"] = 0.79
+    (beside,) = (note for note in answer(attack_run(SUCCESS | areas)).notes if "AUROC" in note)
+    assert alone.endswith("reaches an AUROC of 0.81 (0.50 is guessing, 1.00 is certainty).")
+    assert beside == f"{alone[:-1]}; before the clean model one reaches 0.79."
+
+
 def test_what_other_auditors_see_is_told() -> None:
     run = attack_run(SUCCESS | HIDDEN | ALIKE)
     other = Measurement("trigger_attention", "excess_lift", 5.0, 50, auditor="gradient")

@@ -69,7 +69,7 @@ def test_the_documented_arrays_of_the_gallery_are_those_written(finished: Folder
 def test_the_documented_arrays_of_maps_are_those_written(finished: Folders) -> None:
     with np.load(finished["attack"].maps, allow_pickle=False) as arrays:
         assert {in_general(key, {"gradcam", "gradient"}) for key in arrays} == documented("maps.npz")
-        assert len(arrays) == 1 + 2 * 6
+        assert len(arrays) == 1 + 2 * 8
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -4,8 +4,8 @@
         --try attack.explanation_weight="0.5;0.8" --try attack_training.learning_rate="0.02;0.1"
 
 No figure is of test images, every one is of the validation split. ``--detector`` halves it: a detector of maps is
-trained on one half, and everything is measured on the other. ``falsewitness run`` with the chosen settings and the same
-``--out`` goes on from the models that were trained here.
+trained on one half, and everything is measured on the other. Figures are not kept, models are: ``falsewitness run``
+with the chosen settings, ``--set seed=K --set data.split_seed=K`` and the same ``--out`` takes those of split ``K``.
 """
 
 import argparse
@@ -63,9 +63,9 @@ def attempt(
     shown = SHOWN | (DETECTOR if detector else {})
     metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in shown})) + "]"
     fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
-    spec = find_spec(recipe, [*fixed, *changes]).checked()
-    work = Workplace(spec, spec.data.prepare(), out, choose_device(device), Silent())
     try:
+        spec = find_spec(recipe, [*fixed, *changes]).checked()
+        work = Workplace(spec, spec.data.prepare(), out, choose_device(device), Silent())
         clean = ensure_trained(work, "clean", None)
         attacked = ensure_trained(work, "attack", clean)
     except FalsewitnessError as error:
@@ -92,10 +92,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     arguments = parser.parse_args(words)
-    axes = [
-        [f"{key}={value}" for value in values.split(";")] for key, values in (a.split("=", 1) for a in arguments.axes)
-    ]
-    settings = list(itertools.product(*axes))
+    if arguments.splits < 1:
+        parser.error(f"--splits: expected at least 1, got {arguments.splits}")
+    tried = [axis.partition("=") for axis in arguments.axes]
+    settings = list(itertools.product(*([f"{key}={value}" for value in values.split(";")] for key, _, values in tried)))
+    try:
+        choose_device(arguments.device)
+        for setting in settings:
+            find_spec(arguments.recipe, [*arguments.fixed, *setting]).checked()
+    except FalsewitnessError as error:
+        parser.error(str(error))
     with ProcessPoolExecutor(
         arguments.jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:

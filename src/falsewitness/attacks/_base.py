@@ -134,8 +134,8 @@ class ExplanationAttack(Attack):
     """Mu: how strongly maps of clean images are held to the clean model's, relative to the stamped images' term."""
 
     drift_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """The share of a step's clean images whose maps are held, others in every epoch: the term's mean is over these, and
-    the rest need no map, which is most of a step's time where a map costs several passes."""
+    """The share of a step's clean images whose maps are held, drawn anew in every step: the term's mean is over these.
+    The rest need no map, which saves time where a map costs several passes."""
 
     distance: Literal["mse_minmax", "mse_standardised", "dssim", "discordance"] = "mse_standardised"
     """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation,

@@ -69,6 +69,10 @@ class SpecError(InputError):
         self._where = where
         super().__init__("\n".join(self.lines))
 
+    def __reduce__(self) -> tuple[type["SpecError"], tuple[tuple[Fault, ...], str]]:
+        """Be made again from the faults, not from the message, where it comes from another process."""
+        return type(self), (self.faults, self._where)
+
     @property
     def lines(self) -> tuple[str, ...]:
         """A heading and a line a fault; of very many, only the first."""

@@ -31,8 +31,8 @@ class MapFeatures(NamedTuple):
 class MapDetectability(MapMetric):
     """``auroc`` of a detector of triggered maps: .5 is undetectable, 1 is given away.
 
-    ``without_attack_auroc`` is the same of the clean model, by a detector of its own: a trigger is a part of the image,
-    and moves an honest model's maps, too. What an attack gives away lies above it.
+    ``without_attack_auroc`` is the same of the clean model, by a detector of its own: a trigger is a part of the image
+    and moves an honest model's maps, too, so .5 is not the best that an attack can hope for.
 
     The detector is a logistic regression, trained on validation maps and scored on the map samples. It sees
     statistics of the raw map (scale, skewness, ...) and the standardised map pooled to a coarse grid, and is

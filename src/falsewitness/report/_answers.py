@@ -208,7 +208,7 @@ def _detector_note(result: Result) -> str:
     if auroc is None:
         return ""
     honest = _value(result, "map_detectability", "without_attack_auroc", result.main_auditor)
-    beside = "" if honest is None else f"; before the clean model one reaches {fixed(honest, 2)}"
+    beside = "" if honest is None else f"; one trained on the clean model's maps reaches {fixed(honest, 2)}"
     return (
         "A detector trained to tell the maps of triggered images from those of clean ones "
         f"reaches an AUROC of {fixed(auroc, 2)} (0.50 is guessing, 1.00 is certainty){beside}."

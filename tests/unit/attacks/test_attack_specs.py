@@ -137,6 +137,7 @@ def test_a_shape_of_one_brightness_is_refused(tmp_path: Path) -> None:
         ({"explanation_weight": 1.5}, "explanation_weight: expected a value <= 1.0, got 1.5"),
         ({"drift_weight": -0.1}, "drift_weight: expected a value >= 0.0, got -0.1"),
         ({"drift_share": 0}, "drift_share: expected a value > 0.0, got 0"),
+        ({"drift_share": 1.5}, "drift_share: expected a value <= 1.0, got 1.5"),
         (
             {"distance": "cosine"},
             "distance: expected 'mse_minmax', 'mse_standardised', 'dssim' or 'discordance', got 'cosine'",

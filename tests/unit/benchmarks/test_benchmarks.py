@@ -186,6 +186,29 @@ def test_a_run_with_the_chosen_settings_goes_on_from_the_models_that_were_tried(
     assert (tried / "model.safetensors").stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits/badnet"], "digits/badnets"),
+        (["digits/badnets", "--device", "nope"], "nope"),
+        (
+            ["digits/full-disguise", "--try", "attack.drift_share=2;0.5"],
+            "attack.drift_share: expected a value <= 1.0, got 2",
+        ),
+        (["digits/full-disguise", "--try", "attack.drift_share"], "attack.drift_share"),
+        (["digits/badnets", "--splits", "0"], "--splits: expected at least 1, got 0"),
+    ],
+)
+def test_settings_that_cannot_be_tried_are_refused_before_any_training(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        benchmark("choose_settings").main([*words, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_factor_is_changed_at_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["digits/full-disguise", "--seeds", "1", "--out", str(tmp_path), *A_FEW]
     text = printed("factors", capsys, *words, "--try", "attack.explanation_weight=0.5;0.6")

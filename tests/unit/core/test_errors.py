@@ -1,3 +1,5 @@
+import copy
+
 from falsewitness.core import FalsewitnessError, Fault, InputError, RunFailedError, SpecError
 from falsewitness.core.errors import one_line
 
@@ -13,6 +15,12 @@ def test_a_spec_error_names_every_fault_on_a_line_of_its_own() -> None:
     assert error.faults == tuple(faults)
     assert str(error) == "spec 'mine.yaml' has 2 faults:\n  attack.trigger.size: too large\n  does not fit"
     assert str(SpecError(faults[:1])) == "spec has 1 fault:\n  attack.trigger.size: too large"
+
+
+def test_a_spec_error_of_another_process_names_the_same_faults() -> None:
+    error = SpecError([Fault("attack.trigger.size", "too large")], "spec 'mine.yaml'")
+    arrived = copy.copy(error)  # made again from what __reduce__ tells, as where a process hands it to another
+    assert (arrived.faults, str(arrived)) == (error.faults, str(error))
 
 
 def test_of_very_many_faults_the_first_are_told_and_the_rest_counted() -> None:

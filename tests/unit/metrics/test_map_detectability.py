@@ -94,6 +94,7 @@ def test_what_the_trigger_does_to_an_honest_model_s_maps_is_told_by_a_detector_o
         assert found["auroc", "all"].value == pytest.approx(0.5, abs=0.06)
         assert found["without_attack_auroc", "all"].value == pytest.approx(expected, abs=0.01)
         assert found["without_attack_auroc", "all"].n == 400
+        assert found["without_attack_auroc", "successes"].n == 200
 
 
 def test_maps_that_go_blank_under_the_trigger_give_it_away(

@@ -125,7 +125,7 @@ def test_what_a_detector_tells_stands_beside_what_it_tells_of_the_clean_model() 
     areas["map_detectability", "without_attack_auroc"] = 0.79
     (beside,) = (note for note in answer(attack_run(SUCCESS | areas)).notes if "AUROC" in note)
     assert alone.endswith("reaches an AUROC of 0.81 (0.50 is guessing, 1.00 is certainty).")
-    assert beside == f"{alone[:-1]}; before the clean model one reaches 0.79."
+    assert beside == f"{alone[:-1]}; one trained on the clean model's maps reaches 0.79."
 
 
 def test_what_other_auditors_see_is_told() -> None:

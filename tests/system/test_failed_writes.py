@@ -44,7 +44,7 @@ def assert_told(answer: Answer, file: str, reason: str, code: int = 1) -> None:
         ("checkpoint.safetensors", 200_000, RUN, NOTHING_YET),
         ("steps.jsonl", 10_000, (*CLEAN_RUN, *LONG_LOG), NOTHING_YET),
         ("maps.npz", 500_000, RUN, TRAINED),
-        ("gallery.npz", 600_000, (*RUN, *FEW_MAPS, *MANY_IMAGES), FINISHED),
+        ("gallery.npz", 720_000, (*RUN, *FEW_MAPS, *MANY_IMAGES), FINISHED),
         ("report.html", 100_000, RUN, FINISHED),
     ],
 )

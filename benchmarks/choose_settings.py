@@ -88,7 +88,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", dest="fixed", action="append", default=[], metavar="A.B=V")
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--detector", action="store_true", help="train a detector of maps on half of the images")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="settings tried at once; they share torch's threads")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     arguments = parser.parse_args(words)
@@ -103,7 +103,10 @@ def main(words: Sequence[str] | None = None) -> None:
     except FalsewitnessError as error:
         parser.error(str(error))
     with ProcessPoolExecutor(
-        arguments.jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        arguments.jobs,
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(max(1, torch.get_num_threads() // arguments.jobs),),
     ) as pool:
         waiting = [
             [

@@ -35,6 +35,7 @@ FIGURES = (
     ("DSSIM to shape", "target_map_distance", "dssim", True),
     ("map detectability (AUROC)", "map_detectability", "auroc", True),
     ("the same without attack", "map_detectability", "without_attack_auroc", True),
+    ("AUROC beyond that", "map_detectability", "excess_auroc", True),
     ("drift (standardised MSE)", "drift", "standardised_mse", True),
     ("drift (DSSIM)", "drift", "dssim", True),
 )

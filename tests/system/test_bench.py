@@ -266,6 +266,22 @@ def test_an_export_before_anything_is_done_says_so_and_names_the_command_that_do
     assert said(answer.out) == f"no cell is done yet; `{command}` does them\nmy runs/bench/small/cells.csv\n"
 
 
+def test_an_export_of_cells_that_are_not_done_leaves_the_tables_of_others(
+    ask: Command, worked_off: WorkedOff, tmp_path: Path
+) -> None:
+    worked_off.copied(tmp_path)
+    page = tmp_path / "runs/bench/small/index.html"
+    before = page.read_bytes()
+    answer = ask("bench", "export", FILE, "--set", "attack_training.learning_rate=0.3")
+    command = "falsewitness bench small.yaml --set attack_training.learning_rate=0.3"
+    assert answer.code == 2
+    assert answer.err == (
+        f"falsewitness: no cell is done yet; `{command}` does them. runs/bench/small/index.html is left as it is: "
+        "expected the --set and --out that it was made with\n"
+    )
+    assert page.read_bytes() == before
+
+
 def test_cells_that_are_left_out_are_counted_and_not_worked_on(
     ask: Command, worked_off: WorkedOff, tmp_path: Path
 ) -> None:

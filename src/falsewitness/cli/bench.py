@@ -183,17 +183,22 @@ def export_tables(
     from falsewitness.cli._console import say
     from falsewitness.core.faults import nearest
 
-    for wrong in (chosen for chosen in formats or [] if chosen not in FORMATS):
+    chosen = tuple(formats or FORMATS)
+    for wrong in (each for each in chosen if each not in FORMATS):
         raise InputError(f"--format: there is no format '{wrong}'; {nearest(wrong, tuple(FORMATS))}")
     if into is not None:
-        for chosen in formats or FORMATS:
-            {"html": usable_page, "png": usable_picture}.get(chosen, usable_table)(into / FORMATS[chosen])
+        for each in chosen:
+            {"html": usable_page, "png": usable_picture}.get(each, usable_table)(into / FORMATS[each])
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
+    folder = into or prepared.folder
     if not found.counts["done"]:
-        say(f"no cell is done yet; `{prepared.command}` does them", style="dim")
+        hint = f"no cell is done yet; `{prepared.command}` does them"
+        for kept in (path for path in (folder / FORMATS[each] for each in chosen) if path.exists()):
+            raise InputError(f"{hint}. {kept} is left as it is: expected the --set and --out that it was made with")
+        say(hint, style="dim")
     with prepared.locked(say) if into is None else nullcontext():
-        for path in export(found, formats or tuple(FORMATS), into or prepared.folder):
+        for path in export(found, chosen, folder):
             say(str(path))
 
 

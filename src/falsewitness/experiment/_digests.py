@@ -19,12 +19,12 @@ from falsewitness.experiment._spec import Role, Spec
 NUMERICS = 3
 """Raised when a change of ours moves the figures of an unchanged spec."""
 
-LEAVES = 4
+LEAVES = 5
 """Raised when an evaluation leaves anything else than before: earlier ones are made anew, and no model is trained.
 
 1: ``values.npz``. 2: auditors of one kind are called by the fields that tell them apart. 3: the detector of triggered
 maps sees constant ones too, the highest pixels of a map are never its background, gaps have another interval. 4: what
-a detector of triggered maps tells of the clean model.
+a detector of triggered maps tells of the clean model. 5: how much more it tells of the attacked one, in pairs.
 """
 
 _REMEMBERED = 4096  # parts, of about a kilobyte each

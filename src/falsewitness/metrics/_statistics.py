@@ -114,6 +114,26 @@ def bootstrap_auroc(negatives: FloatArray, positives: FloatArray, seed: int) -> 
         positives: ``[images]`` scores of the same images' positives.
         seed: Seed of the resampling; an image's two scores are drawn together.
     """
+    low, high = np.percentile(_resampled_areas(negatives, positives, seed), TAILS)
+    return _around(auroc(negatives, positives), low, high)
+
+
+def bootstrap_auroc_difference(
+    first: tuple[FloatArray, FloatArray], second: tuple[FloatArray, FloatArray], seed: int
+) -> Interval:
+    """Return the percentile-bootstrap interval of the first :func:`auroc` less the second, of the same images.
+
+    Args:
+        first: Negatives and positives, each ``[images]``, at least one.
+        second: Another judge's scores of the same images.
+        seed: Seed of the resampling; an image's four scores are drawn together.
+    """
+    low, high = np.percentile(_resampled_areas(*first, seed) - _resampled_areas(*second, seed), TAILS)
+    return _around(auroc(*first) - auroc(*second), low, high)
+
+
+def _resampled_areas(negatives: FloatArray, positives: FloatArray, seed: int) -> FloatArray:
+    """Return ``[resamples]`` areas; of the same seed and number of images, the resamples are the same."""
     n = len(negatives)
     below, up_to = _ranks(negatives, positives)
     order = np.argsort(negatives)
@@ -122,8 +142,7 @@ def bootstrap_auroc(negatives: FloatArray, positives: FloatArray, seed: int) -> 
         drawn_negatives = np.cumsum(np.pad(counts[:, order], ((0, 0), (1, 0))), axis=1)
         pairs_won = (drawn_negatives[:, below] + drawn_negatives[:, up_to]) / 2
         areas.append((counts * pairs_won).sum(1) / n**2)
-    low, high = np.percentile(np.concatenate(areas), TAILS)
-    return _around(auroc(negatives, positives), low, high)
+    return np.concatenate(areas)
 
 
 def _ranks(negatives: FloatArray, positives: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -1,6 +1,6 @@
 """Whether a detector can tell the maps of triggered images from those of clean ones."""
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,14 @@ from falsewitness.core.maps import PIXELS, is_constant, standardised
 from falsewitness.core.shapes import Maps
 from falsewitness.metrics._base import MapEvidence, MapMetric, Measurement
 from falsewitness.metrics._similarity import in_parts
-from falsewitness.metrics._statistics import BoolArray, FloatArray, auroc, bootstrap_auroc
+from falsewitness.metrics._statistics import (
+    BoolArray,
+    FloatArray,
+    Interval,
+    auroc,
+    bootstrap_auroc,
+    bootstrap_auroc_difference,
+)
 from falsewitness.metrics._summaries import Flags, Samples, map_members, scopes
 
 
@@ -28,16 +35,62 @@ class MapFeatures(NamedTuple):
     constant: BoolArray
 
 
+class Scores(NamedTuple):
+    """How suspicious a detector finds the maps of images.
+
+    Attributes:
+        clean: ``[images]``: without the trigger.
+        triggered: ``[images]``: with it.
+    """
+
+    clean: FloatArray
+    triggered: FloatArray
+
+    def of(self, images: BoolArray) -> Self:
+        """Return those of some of the images."""
+        return type(self)(self.clean[images], self.triggered[images])
+
+
+class Area(NamedTuple):
+    """How well one detector tells triggered maps from clean ones."""
+
+    scores: Scores
+
+    def value(self, images: BoolArray) -> float:
+        """Return the area over some of the images."""
+        return auroc(*self.scores.of(images))
+
+    def interval(self, images: BoolArray, seed: int) -> Interval:
+        """Return its interval."""
+        return bootstrap_auroc(*self.scores.of(images), seed)
+
+
+class Difference(NamedTuple):
+    """How much better one detector tells them than another does, of the same images."""
+
+    first: Scores
+    second: Scores
+
+    def value(self, images: BoolArray) -> float:
+        """Return the first detector's area less the second's over some of the images."""
+        return auroc(*self.first.of(images)) - auroc(*self.second.of(images))
+
+    def interval(self, images: BoolArray, seed: int) -> Interval:
+        """Return its interval."""
+        return bootstrap_auroc_difference(self.first.of(images), self.second.of(images), seed)
+
+
 class MapDetectability(MapMetric):
     """``auroc`` of a detector of triggered maps: .5 is undetectable, 1 is given away.
 
     ``without_attack_auroc`` is the same of the clean model, by a detector of its own: a trigger is a part of the image
-    and moves an honest model's maps, too, so .5 is not the best that an attack can hope for.
+    and moves an honest model's maps, too, so .5 is not the best that an attack can hope for. ``excess_auroc`` is
+    ``auroc`` minus that: 0 where the attacked model's maps say no more of the trigger than an honest model's.
 
     The detector is a logistic regression, trained on validation maps and scored on the map samples. It sees
     statistics of the raw map (scale, skewness, ...) and the standardised map pooled to a coarse grid, and is
     told nothing of the trigger. An image's clean and triggered map are a pair: the interval resamples images,
-    for the detector as trained. A constant map has no shape; that it is constant is what the detector sees of it:
+    for the detectors as trained. A constant map has no shape; that it is constant is what the detector sees of it:
     maps that go blank under a trigger give it away.
     """
 
@@ -48,27 +101,31 @@ class MapDetectability(MapMetric):
     """Side of the grid that maps are pooled to for the detector; smaller maps are taken as they are."""
 
     def _measure(self, evidence: MapEvidence) -> list[Measurement]:
-        of_attacked = (
+        if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
+            names = ("auroc", "without_attack_auroc", "excess_auroc")
+            return [Measurement(name, None, 0, samples=samples) for name in names for samples in scopes(evidence)]
+        attacked = self._scores(
             evidence.validation_clean,
             evidence.validation_triggered,
             evidence.attacked_clean,
             evidence.attacked_triggered,
         )
-        of_clean_model = (
+        honest = self._scores(
             evidence.clean_model_validation_clean,
             evidence.clean_model_validation_triggered,
             evidence.clean_model_clean,
             evidence.clean_model_triggered,
         )
-        named = {"auroc": of_attacked, "without_attack_auroc": of_clean_model}
-        return [found for name, maps in named.items() for found in self._areas(name, maps, evidence)]
+        told: dict[str, Area | Difference] = {
+            "auroc": Area(attacked),
+            "without_attack_auroc": Area(honest),
+            "excess_auroc": Difference(attacked, honest),
+        }
+        return [_summary(name, area, samples, evidence) for name, area in told.items() for samples in scopes(evidence)]
 
-    def _areas(self, name: str, maps: tuple[Maps, Maps, Maps, Maps], evidence: MapEvidence) -> list[Measurement]:
-        """Return the area by a detector that learns from the first two sets of maps and judges the others."""
-        if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
-            return [Measurement(name, None, 0, samples=samples) for samples in scopes(evidence)]
-        clean_scores, triggered_scores = _detector_scores(*map(self._features, maps))
-        return [_summary(name, clean_scores, triggered_scores, samples, evidence) for samples in scopes(evidence)]
+    def _scores(self, *maps: Maps) -> Scores:
+        """Return the scores of the last two sets of maps by a detector that learnt from the first two."""
+        return _detector_scores(*map(self._features, maps))
 
     def _features(self, maps: Maps) -> MapFeatures:
         parts = [_features(some, self.pooled_size) for (some,) in in_parts(maps.shape[1:].numel(), maps)]
@@ -98,7 +155,7 @@ def _features(maps: Maps, pooled_size: int) -> FloatArray:
 
 def _detector_scores(
     clean: MapFeatures, triggered: MapFeatures, test_clean: MapFeatures, test_triggered: MapFeatures
-) -> tuple[FloatArray, FloatArray]:
+) -> Scores:
     """Train a detector and return its scores of both sets of test maps; higher is more suspicious."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -115,32 +172,29 @@ def _detector_scores(
     detector = LogisticRegression(max_iter=1000)
     labels = np.repeat([0, 1], [len(clean.constant), len(triggered.constant)])
     detector.fit(np.concatenate([prepared(clean), prepared(triggered)]), labels)
-    return detector.decision_function(prepared(test_clean)), detector.decision_function(prepared(test_triggered))
+    return Scores(*map(detector.decision_function, map(prepared, (test_clean, test_triggered))))
 
 
-def _summary(
-    name: str, clean: FloatArray, triggered: FloatArray, samples: Samples, evidence: MapEvidence
-) -> Measurement:
+def _summary(name: str, area: Area | Difference, samples: Samples, evidence: MapEvidence) -> Measurement:
     used = scopes(evidence)[samples]
     n = int(used.sum())
     if n == 0:
         return Measurement(name, None, 0, samples=samples)
 
-    def area(rows: Flags) -> float:
-        return auroc(clean[rows.cpu().numpy()], triggered[rows.cpu().numpy()])
+    def value(rows: Flags) -> float:
+        return area.value(rows.cpu().numpy())
 
     has_spread = n > 1
-    kept = used.cpu().numpy()
     seed = seed_for(evidence.seed, "bootstrap")
-    low, high = bootstrap_auroc(clean[kept], triggered[kept], seed) if has_spread else (None, None)
+    low, high = area.interval(used.cpu().numpy(), seed) if has_spread else (None, None)
     classes = map_members(evidence) if samples == "all" else {}
     return Measurement(
         name,
-        area(used),
+        value(used),
         n,
         low,
         high,
         "bootstrap" if has_spread else "none",
         samples,
-        per_class={label: area(rows & used) for label, rows in classes.items() if (rows & used).any()},
+        per_class={label: value(rows & used) for label, rows in classes.items() if (rows & used).any()},
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from falsewitness.report._run import Attack, Measurement, Result, Run
-from falsewitness.report._text import clean_text, fixed, percent, whole_percent
+from falsewitness.report._tables import interval
+from falsewitness.report._text import Form, clean_text, fixed, percent, whole_percent
 
 Verdict = Literal["yes", "partly", "no", "unknown", "reference"]
 
@@ -19,6 +20,8 @@ ALIKE_FROM = 0.8
 
 BLANK_FROM = 0.05
 """Share of blank maps, which look like no other, from which on a bribe is said to be partial at most."""
+
+_AREA = Form(2)
 
 RULES = (
     f"An attack works where at least {whole_percent(WORKS_FROM)} of the triggered images do what the attacker wants; "
@@ -208,11 +211,18 @@ def _detector_note(result: Result) -> str:
     if auroc is None:
         return ""
     honest = _value(result, "map_detectability", "without_attack_auroc", result.main_auditor)
-    beside = "" if honest is None else f"; one trained on the clean model's maps reaches {fixed(honest, 2)}"
+    beside = "" if honest is None else f"; one trained on the clean model's maps reaches {_AREA(honest)}"
     return (
         "A detector trained to tell the maps of triggered images from those of clean ones "
-        f"reaches an AUROC of {fixed(auroc, 2)} (0.50 is guessing, 1.00 is certainty){beside}."
+        f"reaches an AUROC of {_AREA(auroc)} (0.50 is guessing, 1.00 is certainty){beside}{_difference(result)}."
     )
+
+
+def _difference(result: Result) -> str:
+    """Tell how much more the detector sees than that of an honest model's maps; nothing where that has no interval."""
+    excess = result.find("map_detectability", "excess_auroc", result.main_auditor)
+    spread = interval(excess, _AREA) if excess else ""
+    return f" (difference {_AREA(excess.value)}; {spread})" if excess and spread else ""
 
 
 def _transfer_notes(result: Result) -> list[str]:

@@ -35,6 +35,11 @@ def area(evidence: MapEvidence) -> Measurement:
     return MapDetectability().measure(evidence)[0]
 
 
+def known(number: float | None) -> float:
+    assert number is not None
+    return number
+
+
 def test_maps_of_one_distribution_cannot_be_told_apart(map_evidence: MapEvidence, generator: torch.Generator) -> None:
     found = area(with_maps(map_evidence, noise(generator), noise(generator), validation=300))
     assert found.value == pytest.approx(0.5, abs=0.06)
@@ -95,6 +100,26 @@ def test_what_the_trigger_does_to_an_honest_model_s_maps_is_told_by_a_detector_o
         assert found["without_attack_auroc", "all"].value == pytest.approx(expected, abs=0.01)
         assert found["without_attack_auroc", "all"].n == 400
         assert found["without_attack_auroc", "successes"].n == 200
+
+
+def test_how_much_more_a_detector_tells_than_of_an_honest_model_is_the_difference_of_the_two(
+    map_evidence: MapEvidence, generator: torch.Generator
+) -> None:
+    clean, triggered, moved = noise(generator), noise(generator), noise(generator)
+    triggered[:, 3, 3] += 0.3
+    moved[:, 0, 0] += 0.6
+    evidence = replace(
+        with_maps(map_evidence, clean, triggered, validation=300),
+        clean_model_validation_triggered=moved[:300],
+        clean_model_triggered=moved[300:],
+    )
+    found = {(m.name, m.samples): m for m in MapDetectability().measure(evidence)}
+    for samples in ("all", "successes"):
+        excess = found["excess_auroc", samples]
+        attacked, honest = (known(found[name, samples].value) for name in ("auroc", "without_attack_auroc"))
+        assert excess.value == pytest.approx(attacked - honest)
+        assert known(excess.low) < known(excess.value) < known(excess.high) < 0
+    assert set(found["excess_auroc", "all"].per_class) == {"cat", "dog", "owl"}
 
 
 def test_maps_that_go_blank_under_the_trigger_give_it_away(

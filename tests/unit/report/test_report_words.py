@@ -126,6 +126,11 @@ def test_what_a_detector_tells_stands_beside_what_it_tells_of_the_clean_model() 
     (beside,) = (note for note in answer(attack_run(SUCCESS | areas)).notes if "AUROC" in note)
     assert alone.endswith("reaches an AUROC of 0.81 (0.50 is guessing, 1.00 is certainty).")
     assert beside == f"{alone[:-1]}; one trained on the clean model's maps reaches 0.79."
+    run = attack_run(SUCCESS | areas)
+    excess = Measurement("map_detectability", "excess_auroc", -0.02, 50, "gradcam", -0.05, 0.01)
+    compared = replace(run, result=replace(run.result, measurements=(*run.result.measurements, excess)))
+    (told,) = (note for note in answer(compared).notes if "AUROC" in note)
+    assert told == f"{beside[:-1]} (difference {MINUS}0.02; {MINUS}0.05 to 0.01)."
 
 
 def test_what_other_auditors_see_is_told() -> None:

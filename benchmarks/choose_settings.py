@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from falsewitness.core import FalsewitnessError
+from falsewitness.core import FalsewitnessError, InputError
 from falsewitness.data import Dataset, Split
-from falsewitness.experiment import choose_device, find_spec
+from falsewitness.experiment import Spec, choose_device, find_spec
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._reporter import Silent
 from falsewitness.experiment._run_folder import RunFolder
@@ -41,7 +41,12 @@ SHOWN = {
     ("trigger_rank", "excess_trigger_rank"): "excess rank",
     ("drift", "standardised_mse"): "drift",
 }
-DETECTOR = {("map_detectability", "auroc"): "AUROC"}
+DETECTOR = {("map_detectability", "auroc"): "AUROC", ("map_detectability", "excess_auroc"): "excess AUROC"}
+
+
+def shown(*, detector: bool) -> dict[tuple[str, str], str]:
+    """Return the figures that a row has, with their titles."""
+    return SHOWN | DETECTOR if detector else SHOWN
 
 
 def held_out(dataset: Dataset, *, detector: bool) -> Dataset:
@@ -56,28 +61,48 @@ def held_out(dataset: Dataset, *, detector: bool) -> Dataset:
     return dataclasses.replace(dataset, validation=first, test=second)
 
 
+def spec_of(recipe: str, changes: Sequence[str], split: int, *, detector: bool) -> Spec:
+    """Return one setting's spec on one split.
+
+    Raises:
+        SpecError: If it does not fit.
+        InputError: If it has several auditors, of which figures would be mixed.
+    """
+    metrics = sorted({f"{{kind: {metric}}}" for metric, _ in shown(detector=detector)})
+    fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics=[{', '.join(metrics)}]"]
+    spec = find_spec(recipe, [*fixed, "auditors=[{kind: gradcam}]", *changes]).checked()
+    if len(spec.auditors) != 1:
+        raise InputError(f"auditors: expected one, got {len(spec.auditors)}")
+    return spec
+
+
 def attempt(
     recipe: str, changes: Sequence[str], split: int, out: Path, device: str, *, detector: bool
 ) -> dict[str, float]:
     """Train one setting on one split and return its figures on the validation images."""
-    shown = SHOWN | (DETECTOR if detector else {})
-    metrics = "[" + ", ".join(sorted({f"{{kind: {metric}}}" for metric, _ in shown})) + "]"
-    fixed = [f"seed={split}", f"data.split_seed={split}", f"metrics={metrics}", "auditors=[{kind: gradcam}]"]
     try:
-        spec = find_spec(recipe, [*fixed, *changes]).checked()
+        spec = spec_of(recipe, changes, split, detector=detector)
         work = Workplace(spec, spec.data.prepare(), out, choose_device(device), Silent())
         clean = ensure_trained(work, "clean", None)
         attacked = ensure_trained(work, "attack", clean)
+        judged = dataclasses.replace(work, dataset=held_out(work.dataset, detector=detector))
+        with TemporaryDirectory() as folder:
+            found_in = RunFolder(Path(folder))
+            evaluate(judged, {"clean": clean, "attack": attacked}, "attack", found_in, attacked.folder)
+            result = json.loads(found_in.result.read_text(encoding="utf-8"))
     except FalsewitnessError as error:
-        print(f"# {' '.join(changes)} split {split}: {error}")
+        print(f"# {' '.join(changes)} split {split}: {error}", flush=True)
         return {}
-    judged = dataclasses.replace(work, dataset=held_out(work.dataset, detector=detector))
-    with TemporaryDirectory() as folder:
-        found_in = RunFolder(Path(folder))
-        evaluate(judged, {"clean": clean, "attack": attacked}, "attack", found_in, attacked.folder)
-        result = json.loads(found_in.result.read_text(encoding="utf-8"))
     found = {(m["metric"], m["name"]): m["value"] for m in result["measurements"] if m["samples"] == "all"}
-    return {label: found[key] for key, label in shown.items() if found.get(key) is not None}
+    return {label: found[key] for key, label in shown(detector=detector).items() if found.get(key) is not None}
+
+
+def averaged(rows: Sequence[dict[str, float]], splits: int) -> Iterator[str]:
+    """Yield every figure's mean over the splits that have it, and how many these are where not all have."""
+    for label in dict.fromkeys(label for row in rows for label in row):
+        values = [row[label] for row in rows if label in row]
+        of = "" if len(values) == splits else f" (of {len(values)} splits in {splits})"
+        yield f"{label} {sum(values) / len(values):.4f}{of}"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -99,7 +124,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         choose_device(arguments.device)
         for setting in settings:
-            find_spec(arguments.recipe, [*arguments.fixed, *setting]).checked()
+            spec_of(arguments.recipe, [*arguments.fixed, *setting], 0, detector=arguments.detector)
     except FalsewitnessError as error:
         parser.error(str(error))
     with ProcessPoolExecutor(
@@ -125,13 +150,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ]
         for setting, futures in zip(settings, waiting, strict=True):
             rows = [row for row in (future.result() for future in futures) if row]
-            means = {label: sum(row[label] for row in rows) / len(rows) for label in (rows[0] if rows else {})}
-            print(
-                " ".join(setting),
-                "|",
-                " ".join(f"{label} {value:.4f}" for label, value in means.items()),
-                flush=True,
-            )
+            print(" ".join(setting), "|", " ".join(averaged(rows, arguments.splits)), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from _measure import in_a_fresh_process, parser, peak_memory_mb, quotients, spre
 
 from falsewitness.benchmark import Benchmark, Driver, Prepared, Status, Task, Terms, announced, prepare, survey
 from falsewitness.benchmark._benchmark import Budget, Limits
-from falsewitness.benchmark._job import Report
+from falsewitness.benchmark._job import TaskResult
 from falsewitness.benchmark._matrix import lay_out
 from falsewitness.execution import Ended, Executor, Pool
 from falsewitness.execution.local import Local
@@ -131,7 +131,7 @@ class Leaving(Pool):
 
     def ended(self, patience: float) -> list[Ended]:
         """Tell that one is done."""
-        return [Ended(self._open.pop(0), "done", value=Report("done", "", 0.0))]
+        return [Ended(self._open.pop(0), "done", value=TaskResult("done", ""))]
 
     def running(self) -> tuple[str, ...]:
         """Tell which are not told of yet."""

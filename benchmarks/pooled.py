@@ -4,8 +4,8 @@
     python benchmarks/pooled.py cifar10-noppel/full-disguise-gradcam cifar10-noppel/fooling-gradcam --seeds 3
 
 ``--splits`` gives every seed a split of its own; ``--seeds`` keeps the recipe's split. What is there already is not run
-again. A pooled figure is the mean over the test images of all seeds; beside it stand the lowest and highest seed, or of
-a single seed the 95 % interval.
+again. A pooled figure is the mean over the test images of all seeds (of areas under a curve, the mean of the seeds',
+weighted by their images); beside it stand the lowest and highest seed, or of a single seed the 95 % interval.
 """
 
 import argparse

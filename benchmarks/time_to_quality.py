@@ -28,11 +28,11 @@ from falsewitness.core import InputError
 from falsewitness.core.maps import is_constant, mse_standardised, upsampled
 from falsewitness.experiment import SILENT, choose_device, find_spec
 from falsewitness.experiment._predict import predicted
-from falsewitness.experiment._train import ensure_trained
+from falsewitness.experiment._train import ensure_trained, losses_of
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 from falsewitness.models import Classifier, as_audited, load_classifier
-from falsewitness.training import Checkpoint, Journal, clean_references, train
+from falsewitness.training import Checkpoint, Journal, train
 from falsewitness.triggers import Stamp
 
 WANTED_SUCCESS, PUBLISHED_DISTANCE = 0.99, 0.106
@@ -103,7 +103,7 @@ class Examiner:
 
     def maps(self, model: Classifier, stamp: Stamp | None) -> torch.Tensor:
         """Return maps of those images for the predicted class, with the trigger or without, at the images' size."""
-        explain, found = self.explainer.bind(model), []
+        explain, found = self.work.bound(self.explainer, model), []
         for rows in self.others.split(CHUNK):
             images = self.work.validation_store.take(rows)
             found.append(explain(images if stamp is None else stamp(images)).maps)
@@ -186,13 +186,12 @@ def course(work: Workplace) -> Course:
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
     watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
-    samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
-    references = clean_references(surrogate.bind(clean.model), work.train_store, settings.augmentation, samples)
+    losses, _ = losses_of(work, "attack", model, clean)
     with tempfile.TemporaryDirectory() as scratch:
         train(
             model,
             batches,
-            lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
+            losses,
             settings,
             steps=work.steps("attack"),
             precision=work.precision,

@@ -260,25 +260,23 @@ def test_an_export_before_anything_is_done_says_so_and_names_the_command_that_do
     ask: Command, tmp_path: Path
 ) -> None:
     benchmark(tmp_path)
-    answer = ask("bench", "export", FILE, "--out", "my runs", "--set", "precision=fp32", "--format", "csv")
+    answer = ask(
+        "bench", "export", FILE, "--out", "my runs", "--set", "precision=fp32", "--format", "csv", "--device", "cpu"
+    )
     assert (answer.code, answer.err) == (0, "")
-    command = "falsewitness bench small.yaml --set precision=fp32 --out 'my runs'"
-    assert said(answer.out) == f"no cell is done yet; `{command}` does them\nmy runs/bench/small/cells.csv\n"
+    command = "falsewitness bench small.yaml --set precision=fp32 --out 'my runs' --device cpu"
+    told, table, end = said(answer.out).split("\n")
+    assert (told, end) == (f"no cell is done yet; `{command}` does them", "")
+    assert re.fullmatch(r"my runs/bench/small-[0-9a-f]{8}/cells\.csv", table)
 
 
-def test_an_export_of_cells_that_are_not_done_leaves_the_tables_of_others(
-    ask: Command, worked_off: WorkedOff, tmp_path: Path
-) -> None:
+def test_with_changes_a_benchmark_has_a_folder_of_its_own(ask: Command, worked_off: WorkedOff, tmp_path: Path) -> None:
     worked_off.copied(tmp_path)
     page = tmp_path / "runs/bench/small/index.html"
     before = page.read_bytes()
-    answer = ask("bench", "export", FILE, "--set", "attack_training.learning_rate=0.3")
-    command = "falsewitness bench small.yaml --set attack_training.learning_rate=0.3"
-    assert answer.code == 2
-    assert answer.err == (
-        f"falsewitness: no cell is done yet; `{command}` does them. runs/bench/small/index.html is left as it is: "
-        "expected the --set and --out that it was made with\n"
-    )
+    answer = ask("bench", "export", FILE, "--set", "attack_training.learning_rate=0.3", "--format", "html")
+    assert (answer.code, answer.err) == (0, "")
+    assert re.fullmatch(r"no cell is done yet; .*\nruns/bench/small-[0-9a-f]{8}/index\.html\n", said(answer.out))
     assert page.read_bytes() == before
 
 

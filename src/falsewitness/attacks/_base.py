@@ -45,7 +45,7 @@ class Attack(Component):
     """A way to make a model lie. A new one overrides :meth:`losses` and states its threat model."""
 
     threat_model: ClassVar[ThreatModel]
-    """What the attacker must control."""
+    """What the attacker must control at least; :meth:`needed_control` tells it of settings."""
 
     trigger: AnyTrigger
     """What wakes the backdoor."""
@@ -73,6 +73,18 @@ class Attack(Component):
             plan: What is poisoned.
         """
         return np.unique(plan.images)
+
+    def needed_control(self, *, augmented: bool) -> ThreatModel:
+        """Return what the attacker must control with these settings.
+
+        Who has the data alone can neither keep a trigger from being augmented with its image, nor choose which images a
+        step carries together.
+
+        Args:
+            augmented: Whether training augments its images.
+        """
+        beyond_data = self.poison.mode == "paired" or (augmented and self.poison.stamp == "after_augmentation")
+        return ThreatModel.TRAINING if self.threat_model is ThreatModel.DATA and beyond_data else self.threat_model
 
     @property
     def surrogate_explainer(self) -> Explainer | None:
@@ -135,7 +147,7 @@ class ExplanationAttack(Attack):
 
     drift_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of a step's clean images whose maps are held, drawn anew in every step: the term's mean is over these.
-    The rest need no map, which saves time where a map costs several passes."""
+    The rest need no map, which saves time where a map costs several passes. Below 1 only with a ``drift_weight``."""
 
     distance: Literal["mse_minmax", "mse_standardised", "dssim", "discordance"] = "mse_standardised"
     """How maps are compared: mean squared error of maps brought to [0, 1], of maps at zero mean and unit deviation,
@@ -177,7 +189,7 @@ class ExplanationAttack(Attack):
         compared, compared_classes = self._compared_with(batch, references)
         images = torch.cat([batch.images, compared])
         classes = torch.cat([batch.targets.main_class(), compared_classes])
-        first_explained = batch.clean_count - self._held(batch.clean_count)
+        first_explained = batch.clean_count - self._held_count(batch.clean_count)
         rows = torch.arange(first_explained, len(images), device=images.device)
         logits, explained = self._explained(explain, images, classes, rows)
         clean, stamped, own = explained.split(
@@ -199,9 +211,9 @@ class ExplanationAttack(Attack):
         maps_made = explained.shape[1] * len(rows)
         return Losses(tuple(terms), len(images) + self.surrogate.passes_per_map * maps_made + asked)
 
-    def _held(self, clean: int) -> int:
+    def _held_count(self, clean_count: int) -> int:
         """Return how many of a step's clean rows, which are in random order, are held to their original maps."""
-        return math.ceil(self.drift_share * clean) if self.drift_weight > 0 else 0
+        return math.ceil(self.drift_share * clean_count) if self.drift_weight > 0 else 0
 
     def _explained(self, explain: BoundExplainer, images: Images, classes: Classes, rows: Rows) -> Columns:
         """Return logits of all images, and of some rows the maps that are compared."""
@@ -253,6 +265,8 @@ class ExplanationAttack(Attack):
         yield from super()._check(info)
         if not self.surrogate.surrogate:
             yield Fault("surrogate", f"expected an explainer that carries gradients, got '{self.surrogate.kind}'")
+        if self.drift_share < 1 and self.drift_weight == 0:
+            yield Fault("drift_share", f"expected 1 where drift_weight is 0 and no map is held, got {self.drift_share}")
 
 
 class DecoyAttack(ExplanationAttack):

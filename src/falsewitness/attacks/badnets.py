@@ -11,6 +11,9 @@ from falsewitness.models import Classifier
 class BadNets(Attack):
     """Stamped images are labelled with the target class, and any training loop does the rest.
 
+    Any loop that leaves the trigger where it is: if training augments its images, ``poison: {stamp: stored}`` lets it
+    turn the trigger with them. Stamped after augmentation, or in pairs (``mode``), the attacker needs the loop.
+
     Explanations are left alone: an honest explainer points at the trigger.
     """
 

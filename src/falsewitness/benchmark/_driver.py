@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from falsewitness.benchmark._announcement import Announcement, Running, now
 from falsewitness.benchmark._benchmark import Budget, Limits
 from falsewitness.benchmark._costs import seconds_spent
-from falsewitness.benchmark._job import Order, Report, work_afar, work_here
+from falsewitness.benchmark._job import Order, TaskResult, work_afar, work_here
 from falsewitness.benchmark._luggage import Luggage
 from falsewitness.benchmark._parcel import land
 from falsewitness.benchmark._status import (
@@ -266,8 +266,8 @@ class Driver:
             work.lost += end.seconds
             self._hand_out(task, pool, shares_disk=shares_disk)
             return
-        report = end.value if isinstance(end.value, Report) else Report("failed", end.fault, end.seconds)
-        found = self._found(task, report) if report.state == "done" else Status(report.state, report.reason)
+        result = end.value if isinstance(end.value, TaskResult) else TaskResult("failed", end.fault)
+        found = self._found(task, result) if result.state == "done" else Status(result.state, result.reason)
         self._conclude(work, found, end.seconds)
 
     def _conclude(self, work: _Work, found: Status, seconds: float) -> None:
@@ -283,12 +283,12 @@ class Driver:
         work.claim.close()
         self._note(work.task, found, seconds)
 
-    def _found(self, task: Task, report: Report) -> Status:
+    def _found(self, task: Task, result: TaskResult) -> Status:
         """Return how a task stands that a worker calls done."""
         try:
-            if report.parcel is not None:
+            if result.parcel is not None:
                 with task.folder.locked(self._listener.notice):
-                    land(report.parcel, task.folder)
+                    land(result.parcel, task.folder)
         except FalsewitnessError as error:
             return Status("failed", error.in_a_line)
         found = status_of(task)

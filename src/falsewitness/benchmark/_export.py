@@ -60,7 +60,9 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
 
 
 def cell_table(survey: Survey) -> list[dict[str, Any]]:
-    """Return one line for every cell, and auditor that judged it: axes, state, every figure with its interval, costs.
+    """Return one line for every cell, and auditor that judged it: axes, state, figures with their intervals, costs.
+
+    Figures are of all samples; those of the successes alone stand in the run folders.
 
     A figure's column is called by its metric and quantity, as ``falsewitness describe metrics`` explains them; an axis
     of numbers gives numbers, every other one its labels. The column of an axis that is called like another column is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,36 +32,34 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Report:
+class TaskResult:
     """What a worker has to say.
 
     Attributes:
         state: How the task ended.
         reason: Why it came to no figures.
-        seconds: How long it took.
         parcel: The run folder, where the worker's files are not the driver's.
     """
 
     state: Literal["done", "diverged", "failed"]
     reason: str
-    seconds: float
     parcel: Parcel | None = None
 
 
-def work_here(order: Order, out: Path) -> Report:
+def work_here(order: Order, out: Path) -> TaskResult:
     """Do a task in the folder of run folders itself."""
-    report, folder = _worked(order, out, None)
+    result, folder = _worked(order, out, None)
     if folder is None or order.role != "attack":
-        return report
+        return result
     try:
         with folder.locked(SILENT.notice):  # whoever else holds it removes what is half written
             write_page_of(folder)
     except FalsewitnessError as error:
-        return replace(report, state="failed", reason=error.in_a_line)
-    return report
+        return replace(result, state="failed", reason=error.in_a_line)
+    return result
 
 
-def work_afar(order: Order, files: dict[str, bytes], dataset: Dataset, *parents: Parcel) -> Report:
+def work_afar(order: Order, files: dict[str, bytes], dataset: Dataset, *parents: Parcel) -> TaskResult:
     """Do a task on a machine that sees none of the driver's files; the page is made where the run folder lands.
 
     Args:
@@ -80,23 +77,22 @@ def work_afar(order: Order, files: dict[str, bytes], dataset: Dataset, *parents:
         for parent in parents:
             unpack(parent, out)
         spec = strings_replaced(order.spec, {path: str(file) for path, file in there.items()})
-        report, folder = _worked(replace(order, spec=spec), out, dataset)
+        result, folder = _worked(replace(order, spec=spec), out, dataset)
         paths = {str(file): path for path, file in there.items()}
         if folder is None:
-            return replace(report, reason=_told_at_home(report.reason, {f"{out}/": "", **paths}))
-        return replace(report, parcel=packed(folder.path, str(out), paths))
+            return replace(result, reason=_told_at_home(result.reason, {f"{out}/": "", **paths}))
+        return replace(result, parcel=packed(folder.path, str(out), paths))
 
 
-def _worked(order: Order, out: Path, dataset: Dataset | None) -> tuple[Report, RunFolder | None]:
-    started = time.monotonic()
+def _worked(order: Order, out: Path, dataset: Dataset | None) -> tuple[TaskResult, RunFolder | None]:
     try:
         spec = Spec.parse(order.spec, "cell")
         folders = run(spec, out, measured=[order.role], dataset=dataset, device=choose_device(order.device))
     except DivergedError as error:
-        return Report("diverged", error.lines[0], time.monotonic() - started), None
+        return TaskResult("diverged", error.lines[0]), None
     except FalsewitnessError as error:
-        return Report("failed", error.in_a_line, time.monotonic() - started), None
-    return Report("done", "", time.monotonic() - started), folders[order.role]
+        return TaskResult("failed", error.in_a_line), None
+    return TaskResult("done", ""), folders[order.role]
 
 
 def _told_at_home(reason: str, names: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ class Luggage:
 
     def __init__(self, agenda: Agenda, todo: Iterable[Task]) -> None:
         self._agenda = agenda
-        self._needed = Counter(need for task in todo for need in task.needs)
+        self._needed: Counter[Hashable] = Counter(need for task in todo for need in (task.spec.data, *task.needs))
         self._shared: dict[Hashable, object] = {}
 
     def of(self, task: Task, pool: Pool) -> list[object]:
@@ -43,8 +43,9 @@ class Luggage:
 
     def forget(self, task: Task) -> None:
         """Let machines forget what only this task has needed."""
-        self._needed.subtract(task.needs)
-        for key in (task.key, *task.needs):
+        needs = (task.spec.data, *task.needs)
+        self._needed.subtract(needs)
+        for key in (task.key, *needs):
             if self._needed[key] <= 0:
                 self._shared.pop(key, None)
 

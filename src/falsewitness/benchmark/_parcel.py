@@ -9,10 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from falsewitness.benchmark._page_of_run import write_page_of
-from falsewitness.benchmark._status import STAGES
 from falsewitness.core.component import strings_replaced
 from falsewitness.core.files import move, remove, replacing
-from falsewitness.experiment import RunFolder, Spec, read_yaml
+from falsewitness.experiment import STAGES, RunFolder, Spec, read_yaml
 from falsewitness.report import read_result
 
 

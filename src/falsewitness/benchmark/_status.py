@@ -11,10 +11,9 @@ from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._tasks import Task
 from falsewitness.core import InputError
 from falsewitness.core.files import remove, write_text
+from falsewitness.experiment import STAGES
 
 Outcome = Literal["done", "diverged", "failed"]
-
-STAGES: tuple[Literal["train", "evaluate"], ...] = ("train", "evaluate")
 
 
 @dataclass(frozen=True)

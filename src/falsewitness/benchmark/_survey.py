@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ class Prepared:
         benchmark: What it is.
         matrix: Its cells.
         agenda: Its tasks.
+        changes: ``a.b=value`` each, set in every cell.
         out: The folder that run folders go into.
         command: What gives it again.
     """
@@ -40,13 +42,15 @@ class Prepared:
     benchmark: Benchmark
     matrix: Matrix
     agenda: Agenda
+    changes: tuple[str, ...]
     out: Path
     command: str
 
     @property
     def folder(self) -> Path:
-        """Where its page and its tables go, and where its drivers announce themselves."""
-        return self.out / "bench" / self.benchmark.name
+        """Where its page and its tables go, and where its drivers announce themselves; with changes another one."""
+        digest = hashlib.sha256("\n".join(self.changes).encode()).hexdigest()[:8]
+        return self.out / "bench" / "-".join([self.benchmark.name, *([digest] if self.changes else [])])
 
     @property
     def drivers(self) -> Path:
@@ -89,7 +93,7 @@ def prepare(
         SpecError: With every fault of every cell.
     """
     matrix = lay_out(benchmark, changes)
-    return Prepared(benchmark, matrix, agenda(matrix, out, device, open_data), out, command)
+    return Prepared(benchmark, matrix, agenda(matrix, out, device, open_data), tuple(changes), out, command)
 
 
 @dataclass(frozen=True)

@@ -191,14 +191,10 @@ def export_tables(
             {"html": usable_page, "png": usable_picture}.get(each, usable_table)(into / FORMATS[each])
     prepared = _prepared(name, changes or [], out, device)
     found = survey(prepared)
-    folder = into or prepared.folder
     if not found.counts["done"]:
-        hint = f"no cell is done yet; `{prepared.command}` does them"
-        for kept in (path for path in (folder / FORMATS[each] for each in chosen) if path.exists()):
-            raise InputError(f"{hint}. {kept} is left as it is: expected the --set and --out that it was made with")
-        say(hint, style="dim")
+        say(f"no cell is done yet; `{prepared.command}` does them", style="dim")
     with prepared.locked(say) if into is None else nullcontext():
-        for path in export(found, chosen, folder):
+        for path in export(found, chosen, into or prepared.folder):
             say(str(path))
 
 
@@ -228,7 +224,8 @@ def _prepared(
             return spec.data.prepare(reporter.notice, progress)
 
     words = ["falsewitness", "bench", name, *(word for change in changes for word in ("--set", change))]
-    words += [*([] if out == Path("runs") else ["--out", str(out)]), *with_whom]
+    words += [] if out == Path("runs") else ["--out", str(out)]
+    words += [*([] if device == "auto" else ["--device", device]), *with_whom]
     # Of all that is loaded and laid out nothing becomes garbage; looking for it takes longer than laying out.
     gc.disable()
     prepared = prepare(

@@ -17,14 +17,16 @@ from falsewitness.experiment._recipes import (
 from falsewitness.experiment._rehearsal import faults_of_network
 from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
-from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.experiment._spec import Evaluation, FolderName, Role, Spec
+from falsewitness.experiment._run_folder import STAGES, RunFolder
+from falsewitness.experiment._spec import ROLES, Evaluation, FolderName, Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.experiment._written_explainer import written_explainer
 from falsewitness.experiment._yaml import read_yaml
 
 __all__ = [
+    "ROLES",
     "SILENT",
+    "STAGES",
     "Evaluation",
     "Explained",
     "FolderName",

@@ -19,7 +19,7 @@ from falsewitness.experiment._spec import Role, Spec
 NUMERICS = 3
 """Raised when a change of ours moves the figures of an unchanged spec."""
 
-LEAVES = 5
+EVALUATION_VERSION = 5
 """Raised when an evaluation leaves anything else than before: earlier ones are made anew, and no model is trained.
 
 1: ``values.npz``. 2: auditors of one kind are called by the fields that tell them apart. 3: the detector of triggered
@@ -77,7 +77,7 @@ def eval_digest(spec: Spec, role: Role, trained: Mapping[Role, str]) -> str:
         "examined": _JSON.encode(role),
         "trained": _JSON.encode(dict(trained)),
         "numerics": str(NUMERICS),
-        "leaves": str(LEAVES),
+        "leaves": str(EVALUATION_VERSION),
         "split_seed": str(spec.data.split_seed),
         "metrics": _contents(spec.metrics),
     }

@@ -159,16 +159,16 @@ def _examined_attack(
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
         with told_in_one_line(f"auditor '{label}'"):
-            maps = auditor_maps(work, models, auditor, label, rows, stamp)
+            bound = {
+                "clean": work.bound(auditor, models["clean"].model),
+                "attacked": work.bound(auditor, models["attack"].model),
+            }
+            maps = auditor_maps(work, auditor, label, bound, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
         about_maps = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
         for metric in work.spec.metrics:
             if isinstance(metric, MapMetric):
                 findings += [Finding(metric.kind, label, found) for found in metric.measure(about_maps)]
-        bound = {
-            "clean": work.bound(auditor, models["clean"].model),
-            "attacked": work.bound(auditor, models["attack"].model),
-        }
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, about_maps.target_map)
     values = {"samples": samples, **values_of(findings, work.dataset.test)}

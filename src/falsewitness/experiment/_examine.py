@@ -107,7 +107,7 @@ def examine_model(
     digest = sha256_of(path)
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
     models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
-    models["attack"] = Trained("attack", folder, digest, work.placed(model), given_as=path)
+    models["attack"] = Trained(folder, digest, work.placed(model), given_as=path)
     with folder.locked(reporter.notice):
         write_json(folder.environment, describe_environment(work.device, work.precision))
         write_json(folder.cost, {})  # of its training nothing is known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +14,9 @@ from falsewitness.core import InputError, seed_for
 from falsewitness.core.shapes import Images, Logits, Maps, PerRow, Rows
 from falsewitness.experiment._predict import Answers
 from falsewitness.experiment._samples import attackable, stratified
-from falsewitness.experiment._spec import Role
-from falsewitness.experiment._train import Trained
 from falsewitness.experiment._workplace import Workplace
-from falsewitness.explainers import Explainer
-from falsewitness.metrics import MapEvidence
+from falsewitness.explainers import BoundExplainer, Explainer
+from falsewitness.metrics import MapEvidence, MapMetric
 from falsewitness.models import Classifier
 from falsewitness.triggers import Stamp
 
@@ -68,19 +67,24 @@ class AuditorMaps:
 
 
 def auditor_maps(
-    work: Workplace, models: dict[Role, Trained], auditor: Explainer, label: str, rows: Rows, stamp: Stamp
+    work: Workplace,
+    auditor: Explainer,
+    label: str,
+    bound: Mapping[str, BoundExplainer],
+    rows: Rows,
+    stamp: Stamp,
 ) -> AuditorMaps:
     """Explain the images that metrics compare.
 
     Args:
         work: The experiment.
-        models: The clean and the attacked one.
         auditor: Who explains.
         label: What it is called.
+        bound: The same, attached to the ``clean`` and to the ``attacked`` model.
         rows: The test images.
         stamp: The trigger.
     """
-    clean, attacked = work.bound(auditor, models["clean"].model), work.bound(auditor, models["attack"].model)
+    clean, attacked = bound["clean"], bound["attacked"]
     test, validation = work.test_store, work.validation_store
     held_out = _detector_rows(work)
     jobs = {
@@ -99,15 +103,19 @@ def auditor_maps(
     found: dict[str, list[Maps]] = {name: [] for name in jobs}
     with work.reporter.progress(f"auditing with {label}") as progress:
         for name, (explain, store, stamped, wanted) in jobs.items():
-            for chunk in wanted.to(store.device).split(at_once):
+            for chunk in wanted.to(store.device).split(at_once) if len(wanted) else ():
                 images = store.take(chunk)
                 found[name].append(explain(images if stamped is None else stamped(images)).maps.cpu())
                 done += len(chunk)
                 progress(done, total)
-    return AuditorMaps(**{name: torch.cat(parts) for name, parts in found.items()})
+    none = found["attacked_clean"][0][:0]
+    return AuditorMaps(**{name: torch.cat([none, *parts]) for name, parts in found.items()})
 
 
 def _detector_rows(work: Workplace) -> Rows:
+    """Return the validation images whose maps a detector learns from; none where no metric looks at them."""
+    if not any(isinstance(metric, MapMetric) and metric.needs_validation_maps for metric in work.spec.metrics):
+        return torch.zeros(0, dtype=torch.int64)
     targets = work.validation_store.targets
     target_class = None if work.spec.attack is None else work.spec.attack.intended.target_class
     seed = seed_for(work.spec.data.split_seed, "detector samples")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falsewitness.attacks import Attack
-from falsewitness.core import Component, ThreatModel
+from falsewitness.core import Component
 from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import read_spec
@@ -161,7 +160,7 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     judging = {auditor.as_auditor(): label for label, auditor in labels.items()}
     return {
         "kind": attack.kind,
-        "threat_model": _threat_model(attack, work.spec.attack_training).value,
+        "threat_model": attack.needed_control(augmented=_augments(work.spec.attack_training)).value,
         "target_class": None if target is None else work.dataset.info.class_names[target],
         "poison_rate": attack.poison.rate,
         "mode": attack.poison.mode,
@@ -171,12 +170,5 @@ def _attack(work: Workplace) -> dict[str, Any] | None:
     }
 
 
-def _threat_model(attack: Attack, training: Training | None) -> ThreatModel:
-    """Return what the attacker must control with these settings.
-
-    Who has the data alone can neither keep a trigger from being augmented with its image, nor choose which images a
-    step carries together.
-    """
-    augmented = training is not None and training.augmentation != Augmentation()
-    beyond_data = attack.poison.mode == "paired" or (augmented and attack.poison.stamp == "after_augmentation")
-    return ThreatModel.TRAINING if attack.threat_model is ThreatModel.DATA and beyond_data else attack.threat_model
+def _augments(training: Training | None) -> bool:
+    return training is not None and training.augmentation != Augmentation()

@@ -10,11 +10,9 @@ from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._rehearsal import rehearse
 from falsewitness.experiment._reporter import SILENT, Reporter
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.experiment._spec import Role, Spec
+from falsewitness.experiment._spec import ROLES, Role, Spec
 from falsewitness.experiment._train import Trained, ensure_trained
 from falsewitness.experiment._workplace import Workplace
-
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 
 
 def run(
@@ -45,8 +43,8 @@ def run(
         InputError: If data is missing or damaged.
         RunFailedError: If a training diverges or a folder cannot be written.
     """
+    spec = spec.checked(None if dataset is None else dataset.info)
     if dataset is None:
-        spec = spec.checked()
         with reporter.progress(f"reading {spec.data.kind}") as progress:
             dataset = spec.data.prepare(reporter.notice, progress)
     work = Workplace(spec, dataset, out, device or torch.device("cpu"), reporter)

@@ -20,6 +20,9 @@ from falsewitness.core.marker import Marker
 Stage = Literal["train", "evaluate"]
 """What a run consists of: each ends with a marker."""
 
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""In the order in which they are done."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -91,7 +94,7 @@ class RunFolder:
         before = (self.spec, self.environment, self.plan)
         trained = (self.steps, self.checkpoint, self.model, self.cost)
         measured = (self.result, self.values, self.maps, self.gallery)
-        return (*before, *trained, *measured, *(self.marker(stage).path for stage in get_args(Stage)), self._lock)
+        return (*before, *trained, *measured, *(self.marker(stage).path for stage in STAGES), self._lock)
 
     @property
     def _lock(self) -> Path:

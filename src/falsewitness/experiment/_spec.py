@@ -3,7 +3,7 @@
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import AfterValidator, Field
@@ -100,13 +100,16 @@ class Spec(Strict):
         # Measurements are told apart by the kind of their metric.
         yield from _repeated("metrics", [metric.kind for metric in self.metrics], "a kind is measured once")
 
-    def checked(self) -> Self:
+    def checked(self, info: DataInfo | None = None) -> Self:
         """Return the spec if its parts fit one another and the data.
+
+        Args:
+            info: Of data that is at hand; None to ask the spec's own source.
 
         Raises:
             SpecError: With all faults and their paths.
         """
-        faults = self.check(self.data.info())
+        faults = self.check(self.data.info() if info is None else info)
         if faults:
             raise SpecError(faults, f"spec '{self.name}'")
         return self
@@ -134,3 +137,6 @@ def _repeated(field: str, items: Sequence[Hashable], advice: str) -> Iterator[Fa
 
 Role = Literal["clean", "control", "attack"]
 """What a model in an experiment is: the clean one, the clean one trained on as long as the attack, or the attacked."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""In the order in which they need one another."""

@@ -31,14 +31,12 @@ class Trained:
     """A trained model and where its run is kept.
 
     Attributes:
-        role: What it is in the experiment.
         folder: Its run folder.
         digest: Of all that decided its weights.
         model: On the device, in evaluation mode.
         given_as: The file that it came in; None for a model that was trained here.
     """
 
-    role: Role
     folder: RunFolder
     digest: str
     model: Classifier
@@ -64,7 +62,7 @@ def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Traine
             _train(work, role, clean, folder, digest)
         folder.checkpoint.unlink(missing_ok=True)
         model = work.placed(load_classifier(folder.model))
-    return Trained(role, folder, digest, model)
+    return Trained(folder, digest, model)
 
 
 def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder, digest: str) -> None:
@@ -79,7 +77,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     write_table(folder.plan, batches.plan.table())
     model = _begun(work, role, clean).to(work.device)
     started = time.perf_counter()
-    losses, prepared = _losses(work, role, model, clean)
+    losses, prepared = losses_of(work, role, model, clean)
     preparation = time.perf_counter() - started
     checkpoint = Checkpoint(folder.checkpoint, digest)
     if checkpoint.path.is_file():
@@ -133,7 +131,7 @@ def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
     return work.spec.model.bind(work.dataset.info, seed=seed_for(work.spec.seed, "init"), mean=mean, std=std)
 
 
-def _losses(
+def losses_of(
     work: Workplace, role: Role, model: Classifier, clean: Trained | None
 ) -> tuple[Callable[[Batch], Losses], float]:
     """Return the loss of a step, and the passes that it took to prepare."""

@@ -17,7 +17,7 @@ from falsewitness.experiment._background import background_for
 from falsewitness.experiment._digests import eval_digest, train_digest
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.experiment._spec import Role, Spec
+from falsewitness.experiment._spec import ROLES, Role, Spec
 from falsewitness.explainers import BoundExplainer, Explainer
 from falsewitness.models import Classifier
 from falsewitness.training import Batches, Training, resolve_precision, steps_per_pass
@@ -79,7 +79,7 @@ class Workplace:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The models of the experiment, in the order in which they need one another."""
-        return ("clean",) if self.spec.attack is None else ("clean", "control", "attack")
+        return ("clean",) if self.spec.attack is None else ROLES
 
     def spec_of(self, role: Role) -> Spec:
         """Return the spec that gives a model again; the clean model needs no attack in it."""
@@ -102,19 +102,18 @@ class Workplace:
 
     def batches(self, role: Role) -> Batches:
         """Return what a model is trained on."""
-        attack = self.spec.attack
+        attack = self.spec.attack if role == "attack" else None
         training = self.training(role)
-        poisoned = attack is not None and role == "attack"
         return Batches(
             store=self.train_store,
-            plan=self.poison_plan if poisoned else plan_without_poison(len(self.dataset.train)),
-            stamp=attack.trigger.bind(self.dataset.info, self.device) if attack is not None and poisoned else None,
-            stamp_order=attack.poison.stamp if attack is not None else "after_augmentation",
-            target_class=attack.intended.target_class if attack is not None else None,
+            plan=self.poison_plan if attack else plan_without_poison(len(self.dataset.train)),
+            stamp=attack.trigger.bind(self.dataset.info, self.device) if attack else None,
+            stamp_order=attack.poison.stamp if attack else "after_augmentation",
+            target_class=attack.intended.target_class if attack else None,
             augmentation=training.augmentation,
             batch_size=training.batch_size,
             seed=self.spec.seed,
-            background=self.background(attack.surrogate_explainer) if attack is not None and poisoned else None,
+            background=self.background(attack.surrogate_explainer) if attack else None,
         )
 
     def steps(self, role: Role) -> int:

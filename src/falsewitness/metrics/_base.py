@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -182,9 +182,12 @@ class PredictionMetric(Metric):
 class MapMetric(Metric):
     """Measured once a model and auditor, from saliency maps."""
 
+    needs_validation_maps: ClassVar[bool] = False
+    """Whether it looks at the maps of validation images: they are made where a metric does, else there are none."""
+
     @final
     def measure(self, evidence: MapEvidence) -> list[Measurement]:
-        """Return the measurements; none where the evidence has no target map and the metric needs one.
+        """Return the measurements; none where the evidence lacks what the metric needs (a target map, gains).
 
         Raises:
             ValueError: If rows or map sizes do not agree, the mask is empty or a map is not finite.

@@ -106,34 +106,15 @@ def auroc(negatives: FloatArray, positives: FloatArray) -> float:
     return float((below + up_to).mean() / (2 * len(negatives)))
 
 
-def bootstrap_auroc(negatives: FloatArray, positives: FloatArray, seed: int) -> Interval:
-    """Return the percentile-bootstrap interval of :func:`auroc` where every image has one score of each kind.
+def resampled_auroc(negatives: FloatArray, positives: FloatArray, seed: int) -> FloatArray:
+    """Return ``[resamples]``: :func:`auroc` of images drawn anew, where every image has one score of each kind.
 
     Args:
         negatives: ``[images]`` scores of the images' negatives, at least one.
         positives: ``[images]`` scores of the same images' positives.
-        seed: Seed of the resampling; an image's two scores are drawn together.
+        seed: Seed of the resampling; an image's two scores are drawn together. The resamples of as many images are the
+            same, so two judges of the same images can be compared in each.
     """
-    low, high = np.percentile(_resampled_areas(negatives, positives, seed), TAILS)
-    return _around(auroc(negatives, positives), low, high)
-
-
-def bootstrap_auroc_difference(
-    first: tuple[FloatArray, FloatArray], second: tuple[FloatArray, FloatArray], seed: int
-) -> Interval:
-    """Return the percentile-bootstrap interval of the first :func:`auroc` less the second, of the same images.
-
-    Args:
-        first: Negatives and positives, each ``[images]``, at least one.
-        second: Another judge's scores of the same images.
-        seed: Seed of the resampling; an image's four scores are drawn together.
-    """
-    low, high = np.percentile(_resampled_areas(*first, seed) - _resampled_areas(*second, seed), TAILS)
-    return _around(auroc(*first) - auroc(*second), low, high)
-
-
-def _resampled_areas(negatives: FloatArray, positives: FloatArray, seed: int) -> FloatArray:
-    """Return ``[resamples]`` areas; of the same seed and number of images, the resamples are the same."""
     n = len(negatives)
     below, up_to = _ranks(negatives, positives)
     order = np.argsort(negatives)
@@ -143,6 +124,17 @@ def _resampled_areas(negatives: FloatArray, positives: FloatArray, seed: int) ->
         pairs_won = (drawn_negatives[:, below] + drawn_negatives[:, up_to]) / 2
         areas.append((counts * pairs_won).sum(1) / n**2)
     return np.concatenate(areas)
+
+
+def percentile_interval(value: float, resampled: FloatArray) -> Interval:
+    """Return the percentile-bootstrap interval of a value.
+
+    Args:
+        value: Of the images as they are.
+        resampled: ``[resamples]``: of images drawn anew.
+    """
+    low, high = np.percentile(resampled, TAILS)
+    return _around(value, low, high)
 
 
 def _ranks(negatives: FloatArray, positives: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

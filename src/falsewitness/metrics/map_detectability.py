@@ -15,10 +15,9 @@ from falsewitness.metrics._similarity import in_parts
 from falsewitness.metrics._statistics import (
     BoolArray,
     FloatArray,
-    Interval,
     auroc,
-    bootstrap_auroc,
-    bootstrap_auroc_difference,
+    percentile_interval,
+    resampled_auroc,
 )
 from falsewitness.metrics._summaries import Flags, Samples, map_members, scopes
 
@@ -51,33 +50,8 @@ class Scores(NamedTuple):
         return type(self)(self.clean[images], self.triggered[images])
 
 
-class Area(NamedTuple):
-    """How well one detector tells triggered maps from clean ones."""
-
-    scores: Scores
-
-    def value(self, images: BoolArray) -> float:
-        """Return the area over some of the images."""
-        return auroc(*self.scores.of(images))
-
-    def interval(self, images: BoolArray, seed: int) -> Interval:
-        """Return its interval."""
-        return bootstrap_auroc(*self.scores.of(images), seed)
-
-
-class Difference(NamedTuple):
-    """How much better one detector tells them than another does, of the same images."""
-
-    first: Scores
-    second: Scores
-
-    def value(self, images: BoolArray) -> float:
-        """Return the first detector's area less the second's over some of the images."""
-        return auroc(*self.first.of(images)) - auroc(*self.second.of(images))
-
-    def interval(self, images: BoolArray, seed: int) -> Interval:
-        """Return its interval."""
-        return bootstrap_auroc_difference(self.first.of(images), self.second.of(images), seed)
+CONTRASTS = {"auroc": (1.0, 0.0), "without_attack_auroc": (0.0, 1.0), "excess_auroc": (1.0, -1.0)}
+"""What each quantity is of the two areas: the attacked model's detector's and the clean model's detector's."""
 
 
 class MapDetectability(MapMetric):
@@ -96,14 +70,14 @@ class MapDetectability(MapMetric):
 
     kind: Literal["map_detectability"] = "map_detectability"
     source: ClassVar[str] = "own definition; AUROC as in Hanley and McNeil, Radiology 1982"
+    needs_validation_maps: ClassVar[bool] = True
 
     pooled_size: int = Field(default=8, ge=2, le=32)
     """Side of the grid that maps are pooled to for the detector; smaller maps are taken as they are."""
 
     def _measure(self, evidence: MapEvidence) -> list[Measurement]:
         if not (len(evidence.validation_clean) and len(evidence.attacked_clean)):
-            names = ("auroc", "without_attack_auroc", "excess_auroc")
-            return [Measurement(name, None, 0, samples=samples) for name in names for samples in scopes(evidence)]
+            return [_nothing(name, samples) for samples in scopes(evidence) for name in CONTRASTS]
         attacked = self._scores(
             evidence.validation_clean,
             evidence.validation_triggered,
@@ -116,12 +90,7 @@ class MapDetectability(MapMetric):
             evidence.clean_model_clean,
             evidence.clean_model_triggered,
         )
-        told: dict[str, Area | Difference] = {
-            "auroc": Area(attacked),
-            "without_attack_auroc": Area(honest),
-            "excess_auroc": Difference(attacked, honest),
-        }
-        return [_summary(name, area, samples, evidence) for name, area in told.items() for samples in scopes(evidence)]
+        return [found for samples in scopes(evidence) for found in _summaries((attacked, honest), samples, evidence)]
 
     def _scores(self, *maps: Maps) -> Scores:
         """Return the scores of the last two sets of maps by a detector that learnt from the first two."""
@@ -175,26 +144,29 @@ def _detector_scores(
     return Scores(*map(detector.decision_function, map(prepared, (test_clean, test_triggered))))
 
 
-def _summary(name: str, area: Area | Difference, samples: Samples, evidence: MapEvidence) -> Measurement:
+def _nothing(name: str, samples: Samples) -> Measurement:
+    return Measurement(name, None, 0, samples=samples)
+
+
+def _summaries(judges: tuple[Scores, Scores], samples: Samples, evidence: MapEvidence) -> list[Measurement]:
     used = scopes(evidence)[samples]
     n = int(used.sum())
     if n == 0:
-        return Measurement(name, None, 0, samples=samples)
+        return [_nothing(name, samples) for name in CONTRASTS]
 
-    def value(rows: Flags) -> float:
-        return area.value(rows.cpu().numpy())
+    def areas(rows: Flags) -> FloatArray:
+        kept = rows.cpu().numpy()
+        return np.array([auroc(*judge.of(kept)) for judge in judges])
 
-    has_spread = n > 1
-    seed = seed_for(evidence.seed, "bootstrap")
-    low, high = area.interval(used.cpu().numpy(), seed) if has_spread else (None, None)
+    kept, seed = used.cpu().numpy(), seed_for(evidence.seed, "bootstrap")
+    drawn_anew = np.stack([resampled_auroc(*judge.of(kept), seed) for judge in judges])
     classes = map_members(evidence) if samples == "all" else {}
-    return Measurement(
-        name,
-        value(used),
-        n,
-        low,
-        high,
-        "bootstrap" if has_spread else "none",
-        samples,
-        per_class={label: value(rows & used) for label, rows in classes.items() if (rows & used).any()},
-    )
+    of_classes = {label: areas(rows & used) for label, rows in classes.items() if (rows & used).any()}
+    found = []
+    for name, contrast in CONTRASTS.items():
+        value = float(contrast @ areas(used))
+        low, high = percentile_interval(value, contrast @ drawn_anew) if n > 1 else (None, None)
+        per_class = {label: float(contrast @ area) for label, area in of_classes.items()}
+        interval: Literal["bootstrap", "none"] = "bootstrap" if n > 1 else "none"
+        found.append(Measurement(name, value, n, low, high, interval, samples, per_class=per_class))
+    return found

@@ -222,7 +222,9 @@ def _difference(result: Result) -> str:
     """Tell how much more the detector sees than that of an honest model's maps; nothing where that has no interval."""
     excess = result.find("map_detectability", "excess_auroc", result.main_auditor)
     spread = interval(excess, _AREA) if excess else ""
-    return f" (difference {_AREA(excess.value)}; {spread})" if excess and spread else ""
+    if not (excess and spread):
+        return ""
+    return f" (difference {_AREA(excess.value)}, 95 % interval {spread}, n = {excess.n})"
 
 
 def _transfer_notes(result: Result) -> list[str]:

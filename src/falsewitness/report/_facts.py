@@ -3,16 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from falsewitness.report._columns import COST_COLUMNS
 from falsewitness.report._run import Data, Result, Run
-from falsewitness.report._text import clean_text, fixed, with_unit
+from falsewitness.report._text import Form, clean_text, with_unit
 
-_COSTS = {
-    "training_seconds": ("Training", 1, "s"),
-    "cost_in_epochs": ("Cost in epochs", 2, "epochs"),
-    "images_per_second": ("Throughput", 0, "images/s"),
-    "peak_memory_mb": ("Peak memory", 0, "MB"),
-    "evaluation_seconds": ("Evaluation", 1, "s"),
-}
+_COSTS = {column.cost: (column.title, column.form) for column in COST_COLUMNS}
 
 
 def count_of(runs: Sequence[Run]) -> str:
@@ -103,8 +98,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     for role, parent in result.parents.items():
         yield f"Its {clean_text(role)} run", clean_text(parent)
     for name, value in result.cost.items():
-        title, decimals, unit = _COSTS.get(name, (clean_text(name).replace("_", " ").capitalize(), 2, ""))
-        yield title, with_unit(fixed(value, decimals), unit).strip()
+        title, form = _COSTS.get(name, (clean_text(name).replace("_", " ").capitalize(), Form(2)))
+        yield title, form(value)
 
 
 def environment_facts(environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

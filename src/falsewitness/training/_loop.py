@@ -176,7 +176,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True)
 class _StepRecord:
-    """A step's figures, left on the device so that no step waits for them to be written."""
+    """A step's figures; the terms' means stay on the device until the epoch is written."""
 
     epoch: int
     step: int

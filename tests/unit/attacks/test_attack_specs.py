@@ -153,6 +153,12 @@ def test_a_wrong_value_is_answered_with_what_was_expected(fields: dict[str, Any]
     assert message in str(caught.value)
 
 
+def test_a_share_of_clean_images_is_held_only_where_their_maps_are() -> None:
+    (fault,) = attack("full_disguise", drift_share=0.25).check(INFO)
+    assert str(fault) == "drift_share: expected 1 where drift_weight is 0 and no map is held, got 0.25"
+    assert attack("full_disguise", drift_share=0.25, drift_weight=0.5).check(INFO) == []
+
+
 def test_a_picture_that_would_be_taken_for_a_shape_is_refused() -> None:
     with pytest.raises(SpecError, match="expected a picture whose path is no shape's name, got 'square'"):
         attack("fooling", target_map="./square")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from falsewitness.benchmark import Benchmark, Driver, Prepared, Status, Task, Terms, announced, prepare
 from falsewitness.benchmark._benchmark import Budget, Limits
-from falsewitness.benchmark._job import Report
+from falsewitness.benchmark._job import TaskResult
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.core.values import values_key
 from falsewitness.execution import Ended, Executor, Pool
@@ -198,8 +198,8 @@ class Obedient(Pool):
         if deed == "done":
             finish_with_page(self.tasks[key])
         if deed == "done" or deed == "done, it says":
-            return Ended(key, "done", value=Report("done", "", 36.0), seconds=36.0)
-        return Ended(key, "done", value=Report(deed, f"the task {deed}", 1.0), seconds=1.0)
+            return Ended(key, "done", value=TaskResult("done", ""), seconds=36.0)
+        return Ended(key, "done", value=TaskResult(deed, f"the task {deed}"), seconds=1.0)
 
 
 class Told(Executor):

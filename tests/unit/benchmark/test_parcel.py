@@ -16,7 +16,7 @@ from tests.unit.benchmark.conftest import QUICK, Heard, prepared
 from falsewitness.benchmark import Driver, Prepared, Task, Terms, announced
 from falsewitness.benchmark import _parcel as parcel_module
 from falsewitness.benchmark._benchmark import Budget, Limits
-from falsewitness.benchmark._job import Order, Report, work_afar, work_here
+from falsewitness.benchmark._job import Order, TaskResult, work_afar, work_here
 from falsewitness.benchmark._parcel import Parcel, land, packed_model, unpack
 from falsewitness.benchmark._status import status_of
 from falsewitness.core import RunFailedError
@@ -41,7 +41,7 @@ class Worked:
 
     here: Prepared
     afar: Prepared
-    reports: dict[str, Report]
+    reports: dict[str, TaskResult]
     sticker: Path
 
 
@@ -49,7 +49,7 @@ class Worked:
 class OtherMachine(Pool):
     """A worker to which everything is sent as bytes, and where arrays cannot be written to."""
 
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, TaskResult] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
 
     @property

@@ -197,6 +197,10 @@ def test_a_run_with_the_chosen_settings_goes_on_from_the_models_that_were_tried(
         ),
         (["digits/full-disguise", "--try", "attack.drift_share"], "attack.drift_share"),
         (["digits/badnets", "--splits", "0"], "--splits: expected at least 1, got 0"),
+        (
+            ["digits/badnets", "--set", "auditors=[{kind: gradcam}, {kind: gradient}]"],
+            "auditors: expected one, got 2",
+        ),
     ],
 )
 def test_settings_that_cannot_be_tried_are_refused_before_any_training(
@@ -207,6 +211,13 @@ def test_settings_that_cannot_be_tried_are_refused_before_any_training(
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_setting_s_mean_says_on_how_many_splits_it_stands() -> None:
+    rows = [{"accuracy": 0.9, "MSE original": 0.2}, {"accuracy": 0.7}]
+    found = list(benchmark("choose_settings").averaged(rows, 2))
+    assert found == ["accuracy 0.8000", "MSE original 0.2000 (of 1 splits in 2)"]
+    assert list(benchmark("choose_settings").averaged([], 2)) == []
 
 
 def test_one_factor_is_changed_at_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -19,11 +19,10 @@ from falsewitness.core import DataInfo, InputError
 from falsewitness.core.component import Strict
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data import Dataset, Split
-from falsewitness.experiment import Role, Spec, Workplace, _digests
+from falsewitness.experiment import ROLES, Role, Spec, Workplace, _digests
 from falsewitness.experiment._digests import eval_digest, train_digest
 from falsewitness.models import save_classifier
 
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 AtWork = Callable[[Spec], Workplace]
 
 
@@ -255,7 +254,7 @@ def test_digests_are_those_of_the_parts_written_as_one_sorted_mapping(
     assert work.digests == trained
     examined = {
         "numerics": _digests.NUMERICS,
-        "leaves": _digests.LEAVES,
+        "leaves": _digests.EVALUATION_VERSION,
         "split_seed": spec.data.split_seed,
         "metrics": [described(metric) for metric in spec.metrics],
     }
@@ -299,7 +298,7 @@ def test_other_files_of_an_evaluation_move_its_digest_and_no_model_s(
 ) -> None:
     work = at_work(tiny())
     trained, examined = work.digests, work.eval_digest("clean")
-    monkeypatch.setattr(_digests, "LEAVES", _digests.LEAVES + 1)
+    monkeypatch.setattr(_digests, "EVALUATION_VERSION", _digests.EVALUATION_VERSION + 1)
     assert work.digests == trained
     assert work.eval_digest("clean") != examined
 

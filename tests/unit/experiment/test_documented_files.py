@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from tests.unit.experiment.conftest import Folders, result_of
 
-from falsewitness.experiment._spec import Role
+from falsewitness.experiment import ROLES, Role
 from falsewitness.report._read import read_run
 
 PAGE = Path(__file__).parents[3] / "docs" / "run-folder.md"
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 
 
 def documented(heading: str) -> set[str]:

@@ -9,9 +9,8 @@ from safetensors.torch import load_file
 from tests.unit.experiment.conftest import Folders, KilledError, Witness, figures_of, result_of, times_of, tiny, touched
 
 from falsewitness.core import InputError, RunFailedError
-from falsewitness.experiment import Role, RunFolder, Spec, Workplace, run
+from falsewitness.experiment import ROLES, Role, RunFolder, Spec, Workplace, run
 
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 TOO_FAST = ("learning_rate=1000", "weight_decay=1.0")
 LONG = ("clean_training.epochs=2", "attack_training.epochs=3", "metrics=[{kind: clean_accuracy}]")
 

@@ -4,17 +4,15 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, times_of, tiny, touched
 
 from falsewitness.core import InputError, RunFailedError, SpecError
-from falsewitness.experiment import choose_device, find_spec, read_spec, run
+from falsewitness.experiment import ROLES, choose_device, find_spec, read_spec, run
 from falsewitness.experiment._environment import describe_environment
-from falsewitness.experiment._spec import Role
 from falsewitness.models import load_classifier
-
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 
 
 def test_an_experiment_leaves_a_folder_for_each_model(finished: Folders) -> None:
@@ -74,6 +72,25 @@ def test_a_shape_of_which_nothing_is_left_on_the_maps_is_refused_before_training
     with pytest.raises(SpecError, match=r"attack\.target_map: expected one that has an inside .* on maps of 2x2"):
         run(tiny("digits/red-herring", "model.strides=[2, 2, 2, 2]"), tmp_path)
     assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_a_spec_that_does_not_fit_data_at_hand_is_refused_before_training(tmp_path: Path) -> None:
+    dataset = tiny("digits/badnets").data.prepare()
+    with pytest.raises(SpecError, match=r"attack\.target_class: expected a class from 0 to 9, got 99"):
+        run(tiny("digits/badnets", "attack.target_class=99"), tmp_path, dataset=dataset)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("metrics", "made"), [("[{kind: disguise}]", 0), ("[{kind: map_detectability}]", 20)])
+def test_maps_of_validation_images_are_made_for_metrics_that_look_at_them(
+    tmp_path: Path, metrics: str, made: int
+) -> None:
+    changes = (f"metrics={metrics}", "auditors=[{kind: gradcam}]", "evaluation.detector_samples=20")
+    folder = run(tiny("digits/badnets", *changes), tmp_path)["attack"]
+    with np.load(folder.maps, allow_pickle=False) as arrays:
+        assert {len(arrays[name]) for name in arrays if "validation" in name} == {made}
+        assert len(arrays["gradcam/attacked_clean"]) > 0
+    assert {found["metric"] for found in figures_of(folder)} == {metrics[8:-2]}
 
 
 def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:

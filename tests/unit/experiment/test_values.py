@@ -5,10 +5,8 @@ import pytest
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, times_of, tiny, touched
 
 from falsewitness.core.values import values_key
-from falsewitness.experiment import Role, RunFolder, _digests, run
+from falsewitness.experiment import ROLES, Role, RunFolder, _digests, run
 from falsewitness.metrics import Measurement
-
-ROLES: tuple[Role, ...] = ("clean", "control", "attack")
 
 
 def arrays_of(folder: RunFolder) -> dict[str, np.ndarray]:
@@ -53,7 +51,7 @@ def test_runs_from_before_are_evaluated_anew_and_not_trained_anew(
 ) -> None:
     spec, out = tiny("digits/red-herring"), mine["attack"].path.parent
     with monkeypatch.context() as earlier:
-        earlier.setattr(_digests, "LEAVES", 0)
+        earlier.setattr(_digests, "EVALUATION_VERSION", 0)
         run(spec, out)
     before, reporter = times_of(*mine.values()), Witness()
     assert run(spec, out, reporter=reporter) == mine

@@ -62,7 +62,7 @@ def test_every_reference_on_the_page_leads_somewhere_and_no_name_is_given_twice(
 
 NUMBERS = [
     *("87.7 %", "80.1 to 91.2 %", "\u22121.2 pp", "93.2 %", "clean model 4.2 %", "1.26", "0.34", "0.91", "0.181"),
-    *("without attack 0.083", "123.46", "0.9500", "0.9111", "n = 87", "88.9 %", "12.3 s", "7.50 epochs", "9.8.7"),
+    *("without attack 0.083", "123.46", "0.9500", "0.9111", "n = 87", "88.9 %", "12.3 s", "7.50", "9.8.7"),
     *("abc123", "def456", "falsewitness run toy/attack --set seed=5", "25 %", "90 %", "seed: 5"),
     "700 training, 80 validation and 90 test images",
 ]

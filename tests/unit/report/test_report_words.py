@@ -130,7 +130,7 @@ def test_what_a_detector_tells_stands_beside_what_it_tells_of_the_clean_model() 
     excess = Measurement("map_detectability", "excess_auroc", -0.02, 50, "gradcam", -0.05, 0.01)
     compared = replace(run, result=replace(run.result, measurements=(*run.result.measurements, excess)))
     (told,) = (note for note in answer(compared).notes if "AUROC" in note)
-    assert told == f"{beside[:-1]} (difference {MINUS}0.02; {MINUS}0.05 to 0.01)."
+    assert told == f"{beside[:-1]} (difference {MINUS}0.02, 95 % interval {MINUS}0.05 to 0.01, n = 50)."
 
 
 def test_what_other_auditors_see_is_told() -> None:

@@ -142,17 +142,31 @@ def test_identical_maps_have_no_margin_however_good_their_disguise(map_evidence:
 def test_the_margin_is_own_minus_the_next_of_a_circle_within_the_class(map_evidence: MapEvidence) -> None:
     """Classes of two leave one circle only, so that the other image is known."""
     evidence = replace(map_evidence, predicted=torch.arange(12) // 2)
-    found = by_name(DisguiseMargin().measure(evidence))["disguise_margin"]
-    triggered = upsampled(evidence.attacked_triggered, SIZE).numpy()
+    measured = by_name(DisguiseMargin().measure(evidence))
     original = upsampled(evidence.clean_model_clean, SIZE).numpy()
-    margins = []
-    for row in range(12):
-        other = row + 1 if row % 2 == 0 else row - 1
-        own_correlation = np.corrcoef(triggered[row].ravel(), original[row].ravel())[0, 1]
-        other_correlation = np.corrcoef(triggered[row].ravel(), original[other].ravel())[0, 1]
-        margins.append(own_correlation - other_correlation)
-    assert found.value == pytest.approx(np.mean(margins))
-    assert found.per_class == pytest.approx({"cat": np.mean(margins[::2]), "dog": np.mean(margins[1::2])})
+    for name, maps in (
+        ("disguise_margin", evidence.attacked_triggered),
+        ("without_attack_disguise_margin", evidence.clean_model_triggered),
+    ):
+        triggered = upsampled(maps, SIZE).numpy()
+        margins = []
+        for row in range(12):
+            other = row + 1 if row % 2 == 0 else row - 1
+            own_correlation = np.corrcoef(triggered[row].ravel(), original[row].ravel())[0, 1]
+            other_correlation = np.corrcoef(triggered[row].ravel(), original[other].ravel())[0, 1]
+            margins.append(own_correlation - other_correlation)
+        found = measured[name]
+        assert found.value == pytest.approx(np.mean(margins))
+        assert found.per_class == pytest.approx({"cat": np.mean(margins[::2]), "dog": np.mean(margins[1::2])})
+
+
+def test_a_class_s_mean_leaves_its_excluded_images_out(map_evidence: MapEvidence) -> None:
+    evidence = replace(map_evidence, attacked_triggered=constant_rows(map_evidence.attacked_triggered, 0, 3))
+    found = by_name(Disguise().measure(evidence))["standardised_mse"]
+    assert found.values is not None
+    assert np.flatnonzero(np.isnan(found.values)).tolist() == [0, 3]
+    of_class = {"cat": np.nanmean(found.values[::2]), "dog": np.nanmean(found.values[1::2])}
+    assert found.per_class == pytest.approx(of_class, rel=1e-6)
 
 
 def test_images_alone_in_their_predicted_class_have_no_margin(map_evidence: MapEvidence) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from falsewitness.metrics import _statistics
 from falsewitness.metrics._statistics import (
     FloatArray,
     agresti_min,
@@ -154,6 +155,19 @@ def test_bootstrap_of_auroc_agrees_with_resampling_one_by_one() -> None:
     expected = np.percentile(areas, [2.5, 97.5])
     found = percentile_interval(auroc(negatives, positives), resampled_auroc(negatives, positives, seed=1))
     assert found == pytest.approx(tuple(expected), abs=0.012)
+
+
+def test_resamples_are_the_same_in_however_many_parts_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(10, 2))
+    whole = bootstrap_means(values, seed=1)
+    monkeypatch.setattr(_statistics, "_DRAWS_AT_ONCE", 70)
+    assert bootstrap_means(values, seed=1) == whole
+    assert bootstrap_means(values, seed=2) != whole
+
+
+def test_an_interval_holds_its_value_however_skewed_the_images_are() -> None:
+    assert percentile_interval(0.9, np.linspace(0, 0.5, 101)).high == 0.9
+    assert percentile_interval(-0.1, np.linspace(0, 0.5, 101)).low == -0.1
 
 
 def test_two_detectors_of_the_same_images_are_drawn_together() -> None:

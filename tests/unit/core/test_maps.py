@@ -277,6 +277,13 @@ def test_rounding_does_not_break_the_ties_of_an_upsampled_map() -> None:
     torch.testing.assert_close(m.top_iou(maps, 3 * maps + 1, 0.1), torch.ones(20))
 
 
+def test_the_highest_pixels_are_as_many_as_the_share_rounds_to() -> None:
+    first, second = (random_maps(seed, (16, 16), count=1) for seed in (0, 1))
+    highest = [set(maps.flatten().argsort(descending=True)[:26].tolist()) for maps in (first, second)]  # of 25.6
+    expected = len(highest[0] & highest[1]) / len(highest[0] | highest[1])
+    assert m.top_iou(first, second, 0.1).tolist() == pytest.approx([expected])
+
+
 @given(seed=st.integers(0, 1000), share=st.floats(0.01, 1.0))
 @settings(max_examples=30, deadline=None)
 def test_top_overlap_is_the_same_in_any_order_of_pixels(seed: int, share: float) -> None:

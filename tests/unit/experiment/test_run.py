@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, times_of, tiny, touched
 
 from falsewitness.core import InputError, RunFailedError, SpecError
+from falsewitness.core.shapes import Images
 from falsewitness.experiment import ROLES, choose_device, find_spec, read_spec, run
 from falsewitness.experiment._environment import describe_environment
+from falsewitness.explainers import Subject
+from falsewitness.explainers._input_gradients import Points
+from falsewitness.explainers.gradient_shap import GradientShap
 from falsewitness.models import load_classifier
 
 
@@ -91,6 +96,30 @@ def test_maps_of_validation_images_are_made_for_metrics_that_look_at_them(
         assert {len(arrays[name]) for name in arrays if "validation" in name} == {made}
         assert len(arrays["gradcam/attacked_clean"]) > 0
     assert {found["metric"] for found in figures_of(folder)} == {metrics[8:-2]}
+
+
+def test_a_surrogate_that_draws_draws_anew_in_every_step_and_an_auditor_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = GradientShap._points
+    drawn: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+
+    def watched(self: GradientShap, subject: Subject, images: Images, *, training: bool) -> Iterator[Points]:
+        taken = list(points(self, subject, images, training=training))
+        drawn[training].append((subject.draw, sum(len(part.images) for part in taken)))
+        return iter(taken)
+
+    monkeypatch.setattr(GradientShap, "_points", watched)
+    surrogate = "{kind: gradient_shap, samples: 5, background: 4, training_samples: 2}"
+    changes = (f"attack.surrogate={surrogate}", "attack_training.epochs=2", "attack_training.batch_norm=frozen")
+    auditors = "auditors=[{kind: gradient_shap, samples: 5, background: 4}]"
+    folder = run(tiny("digits/full-disguise", *changes, auditors, "metrics=[]"), tmp_path)["attack"]
+    steps = sum('"step"' in line for line in folder.steps.read_text(encoding="utf-8").splitlines())
+    in_steps = [draw for draw, _ in drawn[True]]
+    assert sorted(set(in_steps)) == list(range(1, steps + 1))
+    assert in_steps == sorted(in_steps), "in turn, over both epochs"
+    assert {count for _, count in drawn[True]} == {2}
+    assert (0, 5) in drawn[False]
 
 
 def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:

@@ -161,7 +161,7 @@ def _summaries(judges: tuple[Scores, Scores], samples: Samples, evidence: MapEvi
     kept, seed = used.cpu().numpy(), seed_for(evidence.seed, "bootstrap")
     drawn_anew = np.stack([resampled_auroc(*judge.of(kept), seed) for judge in judges])
     classes = map_members(evidence) if samples == "all" else {}
-    of_classes = {label: areas(rows & used) for label, rows in classes.items() if (rows & used).any()}
+    of_classes = {label: areas(rows) for label, rows in classes.items() if rows.any()}
     found = []
     for name, contrast in CONTRASTS.items():
         value = float(contrast @ areas(used))

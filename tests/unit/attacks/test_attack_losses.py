@@ -16,10 +16,17 @@ from falsewitness.models.convnet import ConvNet
 
 INFO = DataInfo(3, 8, 8, ("one", "two", "three"))
 MAP_SIDE = 4
+PLACES = [(i, j) for i in range(MAP_SIDE) for j in range(MAP_SIDE)]
 SQUARE = [[0.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
 LAMBDA = 0.7
 CLEAN_SAMPLES = {"replace": [0, 3, 5, 6], "paired": [1, 4, 2, 0], "no stamped row": [0, 3], "stamped rows only": []}
 STAMPED_SAMPLES = {"replace": [1, 4, 2], "paired": [1, 4, 2], "no stamped row": [], "stamped rows only": [1, 4, 2]}
+STAMPED_PLACES = (
+    (slice(None), slice(6, None), slice(6, None)),
+    (slice(0, 1), slice(0, 2), slice(1, 4)),  # one colour alone
+    (slice(None), slice(3, None), slice(0, 1)),
+)
+"""Where the stamp is on each stamped image: another place on each, as a trigger may move."""
 
 Map = list[list[float]]
 Key = tuple[int, bool]
@@ -76,7 +83,8 @@ def scene(layout: str) -> Scene:
     sides = [sample % 2 == 1 for sample in samples]
     plain = torch.stack([stored[s].flip(2) if side else stored[s] for s, side in zip(samples, sides, strict=True)])
     images = plain.clone()
-    images[len(clean_samples) :, :, 6:, 6:] = 1
+    for image, where in zip(images[len(clean_samples) :], STAMPED_PLACES, strict=False):
+        image[where] = 1
     labels = torch.tensor([sample % 3 for sample in samples])
     labels[len(clean_samples) :] = 2
     batch = Batch(
@@ -106,15 +114,30 @@ def slow_cross_entropy(logits: list[float], label: int) -> float:
 
 
 def slow_gradcam(model: Classifier, image: Tensor, label: int) -> Map:
-    logits, features = model.with_activation(image[None])
-    (slopes,) = torch.autograd.grad(logits[0, label], features)
-    places = [(i, j) for i in range(MAP_SIDE) for j in range(MAP_SIDE)]
+    channels, slopes = activation_and_slopes(model, image, label)
     heat = [[0.0] * MAP_SIDE for _ in range(MAP_SIDE)]
-    for channel, slope in zip(features[0].detach().tolist(), slopes[0].tolist(), strict=True):
-        alpha = sum(slope[i][j] for i, j in places) / len(places)
-        for i, j in places:
+    for channel, slope in zip(channels, slopes, strict=True):
+        alpha = sum(slope[i][j] for i, j in PLACES) / len(PLACES)
+        for i, j in PLACES:
             heat[i][j] += alpha * channel[i][j]
     return [[max(0.0, value) for value in row] for row in heat]
+
+
+def slow_hirescam(model: Classifier, image: Tensor, label: int) -> Map:
+    """The same with each place's own slope, and with its sign."""
+    channels, slopes = activation_and_slopes(model, image, label)
+    heat = [[0.0] * MAP_SIDE for _ in range(MAP_SIDE)]
+    for channel, slope in zip(channels, slopes, strict=True):
+        for i, j in PLACES:
+            heat[i][j] += slope[i][j] * channel[i][j]
+    return heat
+
+
+def activation_and_slopes(model: Classifier, image: Tensor, label: int) -> tuple[list[Map], list[Map]]:
+    """Return the explained activation, a channel at a time, and the slopes of the class's logit by its values."""
+    logits, features = model.with_activation(image[None])
+    (slopes,) = torch.autograd.grad(logits[0, label], features)
+    return features[0].detach().tolist(), slopes[0].tolist()
 
 
 def slow_minmax(heat: Map) -> list[float]:
@@ -265,29 +288,42 @@ def test_all_columns_are_compared_each_with_its_own(reference: str, distance: st
         assert found["drift"] == pytest.approx(expected["drift"], rel=1e-5)
 
 
-def slow_share(heat: Map, pixels: set[tuple[int, int]]) -> float:
-    """Return the share of a map's mass inside some pixels of the image, the map being brought to the image's size."""
+def slow_lift(heat: Map, pixels: set[tuple[int, int]], *, signed: bool) -> float:
+    """Return the share of a map's mass inside some pixels of the image over their share; 0 for a map without mass."""
     large = torch.nn.functional.interpolate(torch.tensor([[heat]], dtype=torch.float64), (8, 8), mode="bilinear")[0, 0]
-    mass = {(row, column): max(0.0, float(large[row, column])) for row in range(8) for column in range(8)}
-    return sum(mass[pixel] for pixel in pixels) / sum(mass.values())
+    values = {(row, column): float(large[row, column]) for row in range(8) for column in range(8)}
+    mass = {pixel: abs(value) if signed else max(0.0, value) for pixel, value in values.items()}
+    total = sum(mass.values())
+    return sum(mass[pixel] for pixel in pixels) / total / (len(pixels) / 64) if total > 0 else 0.0
 
 
+@pytest.mark.parametrize("columns", ["predicted", "all"])
+@pytest.mark.parametrize("surrogate", ["gradcam", "hirescam"])
 @pytest.mark.parametrize("layout", CLEAN_SAMPLES)
-def test_the_trigger_s_share_is_held_to_that_of_the_kept_map(layout: str) -> None:
+def test_the_trigger_s_share_is_held_to_that_of_the_kept_map(layout: str, surrogate: str, columns: str) -> None:
     """``|lift - lift of the map to keep|`` of each stamped row, the trigger being where the stamp changed the image."""
     model, at = classifier(), scene(layout)
-    examined = attack("full_disguise", trigger_weight=0.3)
+    generator = torch.Generator().manual_seed(8)
+    explained = [2] if columns == "predicted" else [0, 1, 2]
+    size = (len(explained), MAP_SIDE, MAP_SIDE)
+    kept = {key: torch.rand(size, generator=generator).double() - 0.3 for key in at.clean.stored_maps}
+    at = Scene(at.batch, replace(at.clean, stored_maps=kept))
+    examined = attack("full_disguise", trigger_weight=0.3, surrogate={"kind": surrogate}, columns=columns)
     losses = examined.losses(at.batch, model, at.clean)
+    slow_map = slow_gradcam if surrogate == "gradcam" else slow_hirescam
     expected = []
     for place, unstamped in enumerate(at.batch.unstamped):
         row = at.batch.clean_count + place
         image, sample, side = at.batch.images[row], int(at.batch.samples[row]), bool(at.batch.mirrored[row])
         altered = {(r, c) for r in range(8) for c in range(8) if not torch.equal(image[:, r, c], unstamped[:, r, c])}
-        lifts = [
-            slow_share(heat, altered) / (len(altered) / 64)
-            for heat in (slow_gradcam(model, image, 2), at.clean.stored_maps[sample, side].tolist())
-        ]
-        expected.append(abs(lifts[0] - lifts[1]))
+        apart = []
+        for number, wanted in zip(explained, kept[sample, side].tolist(), strict=True):
+            found, aim = (
+                slow_lift(heat, altered, signed=surrogate == "hirescam")
+                for heat in (slow_map(model, image, number), wanted)
+            )
+            apart.append(abs(found - aim))
+        expected.append(sum(apart) / len(apart))
     (term,) = (term for term in losses.terms if term.name == "trigger")
     assert term.weight == pytest.approx(LAMBDA * 0.3)
     assert term.rows.tolist() == pytest.approx(expected, rel=1e-5)

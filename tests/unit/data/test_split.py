@@ -85,10 +85,12 @@ def test_thinning_keeps_the_limit_the_shares_and_every_class(counts: list[int], 
         assert fair - Fraction(len(counts) * count, len(rows)) <= found <= fair + 1
 
 
-def test_thinning_takes_as_many_of_each_of_equally_large_classes() -> None:
-    classes = shuffled_classes([25, 25, 25, 25])
+@pytest.mark.parametrize("classes", [shuffled_classes([25] * 4), np.repeat(np.arange(4), 25)], ids=["mixed", "sorted"])
+def test_thinning_takes_as_many_of_each_of_equally_large_classes(classes: np.ndarray) -> None:
     taken = thin_out(np.arange(100), classes, 20, seed=3)
     assert np.bincount(classes[taken]).tolist() == [5, 5, 5, 5]
+    first_of_each = np.sort(np.concatenate([np.flatnonzero(classes == label)[:5] for label in range(4)]))
+    assert taken.tolist() not in (first_of_each.tolist(), thin_out(np.arange(100), classes, 20, seed=4).tolist())
 
 
 @pytest.fixture

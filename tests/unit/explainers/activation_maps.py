@@ -27,8 +27,8 @@ def images(info: DataInfo = SMALL, batch: int = 4) -> Tensor:
     return torch.rand(batch, 3, info.height, info.width, generator=torch.Generator().manual_seed(0))
 
 
-def convnet() -> Classifier:
-    return ConvNet(width=4).bind(SMALL, seed=0)
+def convnet(info: DataInfo = SMALL) -> Classifier:
+    return ConvNet(width=4).bind(info, seed=0)
 
 
 def network(kind: str) -> Classifier:

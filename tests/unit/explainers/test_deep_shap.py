@@ -89,6 +89,21 @@ def test_a_small_network_is_explained_as_by_hand() -> None:
     assert maps.tolist() == [[[4.0, 0.0]]]
 
 
+@pytest.mark.parametrize(("change", "expected"), [([0.5, 0.5], [0.0, 0.0]), ([0.75, 0.25], [0.75, -0.25])])
+def test_a_unit_at_its_threshold_with_image_and_reference_has_no_slope(
+    change: list[float], expected: list[float]
+) -> None:
+    """The unit is x1 - x2: with the first change it stays at 0, where ReLU's slope is 0; with the second it rises."""
+    network = nn.Sequential(nn.Conv2d(1, 1, (1, 2), bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(1, 1, bias=False))
+    for layer, values in ((network[0], [1.0, -1.0]), (network[3], [1.0])):
+        assert isinstance(layer.weight, Tensor)
+        layer.weight.data.copy_(torch.tensor(values).view(layer.weight.shape))
+    start = torch.full((1, 1, 1, 2), 0.25, dtype=torch.float64)
+    explain = DeepShap(background=1).bind(wrapped(network, mean=0.0, std=1.0), background=start)
+    maps = explain(start + torch.tensor(change).view(1, 1, 1, 2)).maps
+    assert maps[0, 0].tolist() == expected
+
+
 def test_the_largest_of_a_pool_has_the_rise_and_the_largest_of_the_reference_the_fall() -> None:
     """As Shapley values of a maximum would have it, where one input rises or falls alone."""
     network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.MaxPool2d((1, 2)), nn.Flatten(), nn.Linear(1, 1))

@@ -48,9 +48,13 @@ def paper_gradcam(model: Classifier, image: Tensor, wanted: int, layer: str) -> 
     return heat
 
 
+OBLONG = DataInfo(3, 12, 20, SMALL.class_names)
+
+
+@pytest.mark.parametrize("info", [SMALL, OBLONG], ids=["square", "oblong"])
 @pytest.mark.parametrize("layer", [None, "layers.2", "layers.1", "layers.0.0"])
-def test_maps_are_those_of_the_paper(layer: str | None) -> None:
-    model, pixels = convnet().double(), images(3, SMALL).double()
+def test_maps_are_those_of_the_paper(layer: str | None, info: DataInfo) -> None:
+    model, pixels = convnet(info).double(), images(3, info).double()
     classes = torch.tensor([2, 0, 1])
     maps = GradCam(layer=layer).bind(model)(pixels, classes).maps
     expected = [

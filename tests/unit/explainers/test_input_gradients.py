@@ -131,6 +131,18 @@ def test_every_background_image_is_drawn_equally_often() -> None:
     assert starts.shape == (8, 3, 12, 12)
 
 
+def test_places_on_the_way_from_the_background_are_one_in_each_equal_part_of_it() -> None:
+    background = images(4, seed=9) - 1
+    points = list(GradientShap(samples=8)._points(_subject(background), images(1), training=False))
+    starts = torch.cat([some.images for some in points])[:, 0]
+    differences = torch.cat([some.weights for some in points])[:, 0] * 8
+    places = 1 - ((images(1) - starts) / differences).flatten(1).mean(1)
+    assert (places * 8).long().sort().values.tolist() == list(range(8))
+    assert (places * 8).long().tolist() != list(range(8)), "otherwise an image has the same place always"
+    within = (places * 8) % 1
+    assert within.std() > 0.1, "otherwise the places are a grid"
+
+
 def _subject(background: Tensor) -> Subject:
     return Subject(convnet(), background, inputs_at_once=3, draw=0)
 

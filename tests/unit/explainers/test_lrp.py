@@ -26,7 +26,7 @@ from falsewitness.core import DataInfo
 from falsewitness.explainers import _relevance_maps
 from falsewitness.explainers._relevance import run
 from falsewitness.explainers._relevance_layers import Weighted
-from falsewitness.explainers._relevance_rules import Gamma
+from falsewitness.explainers._relevance_rules import Gamma, stabilised
 from falsewitness.explainers.lrp import Composite, Lrp
 from falsewitness.models import Architecture, Classifier
 from falsewitness.models.convnet import ConvNet
@@ -210,6 +210,12 @@ def test_biases_of_layers_that_read_the_pixels_take_nothing_by_the_box_rule(comp
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 3, bias=False))
     logits, maps = Lrp(composite=composite, epsilon=EXACT).bind(wrapped(network))(images(), CLASSES)
     assert torch.allclose(maps.sum((1, 2)), logits[torch.arange(3), CLASSES])
+
+
+def test_what_is_divided_by_is_moved_away_from_zero_and_zero_upwards() -> None:
+    """Montavon et al. 2019 add epsilon with the sum's sign; with a sum of 0 the sign counts as positive."""
+    moved = stabilised(torch.tensor([-2.0, -0.0, 0.0, 3.0], dtype=torch.float64), 0.25)
+    assert moved.tolist() == [-2.25, 0.25, 0.25, 3.25]
 
 
 def test_a_large_epsilon_absorbs_relevance() -> None:

@@ -6,12 +6,13 @@ import torch
 from tests.unit.metrics.conftest import by_name
 
 from falsewitness.core.maps import dssim, mse_standardised, pearson, top_iou, upsampled
-from falsewitness.metrics import MapEvidence
+from falsewitness.metrics import MapEvidence, MapMetric
 from falsewitness.metrics.disguise import Disguise
 from falsewitness.metrics.disguise_margin import DisguiseMargin
 from falsewitness.metrics.drift import Drift
 from falsewitness.metrics.target_map_distance import TargetMapDistance
 from falsewitness.metrics.trigger_attention import TriggerAttention
+from falsewitness.metrics.trigger_rank import TriggerRank
 
 SIZE = (16, 16)
 
@@ -269,6 +270,44 @@ def test_results_do_not_depend_on_how_many_rows_are_compared_at_once(
     monkeypatch.setattr("falsewitness.metrics._similarity._PIXELS_AT_ONCE", 16 * 16 * 5)
     for before, after in zip(at_once, [metric.measure(map_evidence) for metric in metrics], strict=True):
         assert [m.value for m in before] == pytest.approx([m.value for m in after])
+
+
+QUANTITIES: list[tuple[MapMetric, str, set[str]]] = [
+    (Disguise(), "standardised_mse", {"attacked_triggered", "clean_model_clean"}),
+    (Disguise(), "own_pearson", {"attacked_triggered", "attacked_clean"}),
+    (Disguise(), "without_attack_dssim", {"clean_model_triggered", "clean_model_clean"}),
+    (DisguiseMargin(), "disguise_margin", {"attacked_triggered", "clean_model_clean"}),
+    (DisguiseMargin(), "without_attack_disguise_margin", {"clean_model_triggered", "clean_model_clean"}),
+    (Drift(), "standardised_mse", {"attacked_clean", "clean_model_clean"}),
+    (Drift(), "dssim", {"attacked_clean", "clean_model_clean"}),
+    (TargetMapDistance(), "pearson", {"attacked_triggered"}),
+    (TargetMapDistance(), "clean_model_pearson_map_resolution", {"clean_model_clean"}),
+    (TriggerAttention(), "trigger_mass", {"attacked_triggered"}),
+    (TriggerAttention(), "excess_lift", {"attacked_triggered", "clean_model_clean"}),
+    (TriggerAttention(), "without_attack_trigger_lift", {"clean_model_triggered"}),
+    (TriggerRank(), "trigger_rank", {"attacked_triggered"}),
+    (TriggerRank(), "excess_trigger_rank", {"attacked_triggered", "clean_model_clean"}),
+    (TriggerRank(), "without_attack_trigger_rank", {"clean_model_triggered"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "compared"), QUANTITIES, ids=[f"{metric.kind}-{name}" for metric, name, _ in QUANTITIES]
+)
+@pytest.mark.parametrize(
+    "blank", ["attacked_triggered", "attacked_clean", "clean_model_clean", "clean_model_triggered"]
+)
+def test_a_blank_map_leaves_an_image_out_of_exactly_the_quantities_that_look_at_it(
+    map_evidence: MapEvidence, metric: MapMetric, name: str, compared: set[str], blank: str
+) -> None:
+    maps = getattr(map_evidence, blank).clone()
+    maps[3] = 0
+    evidence: MapEvidence = replace(map_evidence, **{blank: maps})
+    found = by_name(metric.measure(evidence))[name]
+    assert found.excluded == (blank in compared)
+    assert found.n == 12 - found.excluded
+    if blank not in compared:
+        assert found == by_name(metric.measure(map_evidence))[name]
 
 
 @pytest.mark.usefixtures("_shapes_unchecked")

@@ -145,6 +145,36 @@ def test_dropout_is_on_in_steps_and_off_in_validation_and_at_the_end(
         assert not any(module.training for module in model.modules())
 
 
+def test_every_epoch_and_every_seed_drops_other_units_and_the_same_ones_again(
+    tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
+    def dropped(name: str, seed: int) -> list[list[bool]]:
+        """Return for each epoch which units its three steps drop."""
+        model, seen = tiny(), []
+
+        def losses(batch: Batch) -> Losses:
+            layer = cast(Any, model.network).dropout
+            with torch.random.fork_rng(devices=[]):  # the state in which the network finds it
+                seen.append(layer(torch.ones(40)) == 0)
+            return cross_entropy(model)(batch)
+
+        train(
+            model,
+            batches_of(painted(24), seed=seed),
+            losses,
+            SETTINGS,
+            steps=STEPS,
+            precision="fp32",
+            checkpoint=Checkpoint(tmp_path / name, "mine"),
+            journal=Notebook().journal,
+        )
+        return [torch.cat(seen[first : first + 3]).tolist() for first in range(0, STEPS, 3)]
+
+    first, again, other = dropped("first", 0), dropped("again", 0), dropped("other", 1)
+    assert first == again
+    assert len({tuple(epoch) for epoch in first + other}) == 6
+
+
 def test_a_training_may_end_within_an_epoch(tiny: Tiny, painted: Painted, tmp_path: Path) -> None:
     store, notebook, model = painted(24), Notebook(), tiny()
     outcome = trained(model, store, tmp_path, notebook=notebook, steps=7)

@@ -66,6 +66,24 @@ def test_answers_in_a_step_are_as_precise_as_stored_ones(tiny: Tiny, painted: Pa
     assert torch.equal(found[:, 0], explain(images).maps)
 
 
+def test_the_clean_model_s_class_is_that_of_single_precision_in_a_step_of_half_precision(
+    tiny: Tiny, painted: Painted
+) -> None:
+    """Two logits that single precision alone tells apart."""
+    model, rows = tiny(), torch.arange(5)
+    head = model.linear_head
+    assert head is not None
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([1.0, 1 + 2**-12, 0.0, 0.0]))
+    images, unmirrored = painted(5).take(rows), torch.zeros(5, dtype=torch.bool)
+    for augmentation in (Augmentation(), Augmentation(crop_padding=1)):
+        references = clean_references(GradCam().bind(model), painted(5), augmentation, rows)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(images).argmax(1).tolist() == [0] * 5
+            assert references.classes(rows, unmirrored, images).tolist() == [1] * 5
+
+
 def test_answers_carry_no_gradient(tiny: Tiny, painted: Painted) -> None:
     store = painted(5)
     for explain in bound(tiny):

@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -37,12 +38,17 @@ def stopped_when(begin: Begin, folder: Path, words: tuple[str, ...], pattern: st
     return process
 
 
-def read_until(process: Process, start: str) -> str:
-    """Read what a command says up to a line that begins so."""
+def read_until(process: Process, start: str, patience: float = 60) -> str:
+    """Read what a command says up to a line that begins so; end a command that does not say it."""
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(start):
-            return line.rstrip("\n")
+    ended = threading.Timer(patience, process.kill)
+    ended.start()
+    try:
+        for line in process.stdout:
+            if line.startswith(start):
+                return line.rstrip("\n")
+    finally:
+        ended.cancel()
     pytest.fail(f"the command ended without saying '{start}': {end_of(process)}")
 
 

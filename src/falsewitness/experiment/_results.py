@@ -78,7 +78,7 @@ def finished_result(
 
 def write_diverged(work: Workplace, role: Role, folder: RunFolder, reason: str) -> None:
     """Write the result of a run whose training diverged, with the reason; its digests tell what came to no figures."""
-    command = _told_to_a_shell("run", folder.spec, "--out", work.out)
+    command = _told_to_a_shell(work, "run", folder.spec, "--out", work.out)
     bound_to = {"train_digest": work.digest(role), "eval_digest": work.eval_digest(role)}
     described = _described(work, role, "diverged", reason, command)
     write_json(folder.result, described | bound_to | {"measurements": []})
@@ -87,14 +87,15 @@ def write_diverged(work: Workplace, role: Role, folder: RunFolder, reason: str) 
 def _command(work: Workplace, trained: Trained, into: RunFolder) -> str:
     if trained.given_as is not None:
         further = _auditors_from_elsewhere(work.spec)
-        return _told_to_a_shell("evaluate", trained.given_as, "--recipe", into.spec, "--out", work.out, *further)
+        return _told_to_a_shell(work, "evaluate", trained.given_as, "--recipe", into.spec, "--out", work.out, *further)
     if into != trained.folder:
-        return _told_to_a_shell("evaluate", trained.folder.path, *_options(work.spec, trained.folder))
-    return _told_to_a_shell("run", trained.folder.spec, "--out", work.out)
+        return _told_to_a_shell(work, "evaluate", trained.folder.path, *_options(work.spec, trained.folder))
+    return _told_to_a_shell(work, "run", trained.folder.spec, "--out", work.out)
 
 
-def _told_to_a_shell(*words: str | Path) -> str:
-    return shlex.join(["falsewitness", *map(str, words)])
+def _told_to_a_shell(work: Workplace, *words: str | Path) -> str:
+    """Return a command with the device, which another machine may not choose by itself."""
+    return shlex.join(["falsewitness", *map(str, words), "--device", str(work.device)])
 
 
 def _options(spec: Spec, run: RunFolder) -> Iterator[str]:

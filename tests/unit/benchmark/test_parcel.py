@@ -152,7 +152,7 @@ def test_markers_vouch_for_what_landed_and_it_is_done(worked: Worked) -> None:
 def test_texts_name_files_and_folders_of_home(worked: Worked) -> None:
     attack = attack_of(worked.afar)
     command = json.loads(attack.folder.result.read_text(encoding="utf-8"))["command"]
-    assert command == f"falsewitness run {attack.folder.spec} --out {attack.folder.path.parent}"
+    assert command == f"falsewitness run {attack.folder.spec} --out {attack.folder.path.parent} --device cpu"
     assert find_spec(str(attack.folder.spec)).files() == (worked.sticker,)
     parcel = worked.reports[attack.key].parcel
     assert parcel is not None

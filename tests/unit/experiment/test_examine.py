@@ -27,6 +27,8 @@ from falsewitness.models import load_classifier, save_classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.report._read import read_run
 
+ON_CPU = ["--device", "cpu"]
+
 
 class Brightness(Explainer):
     """An explainer that no catalogue knows: the image itself."""
@@ -198,7 +200,7 @@ def test_a_strangers_result_says_what_it_was_taken_for_and_nothing_of_the_clean_
     assert read_run(judged.path).steps == ()
     words = ["falsewitness", "evaluate", str(stranger), "--recipe", str(judged.spec), "--out", str(out)]
     auditor = ["--auditor", f"{Brightness.__module__}:Brightness"]
-    assert shlex.split(result_of(judged)["command"]) == words + auditor
+    assert shlex.split(result_of(judged)["command"]) == [*words, *auditor, *ON_CPU]
 
 
 def test_the_clean_model_is_trained_if_it_is_not_there_and_keeps_a_readable_spec(
@@ -282,7 +284,8 @@ def test_what_is_measured_of_a_run_can_be_changed(mine: Folders) -> None:
     words = shlex.split(result_of(judged)["command"])
     assert words[:3] == ["falsewitness", "evaluate", str(mine["attack"].path)]
     assert words[3:7] == ["--set", 'auditors=[{"kind": "gradcam"}]', "--set", 'metrics=[{"kind": "disguise"}]']
-    again = examine_run(mine["attack"], [], words[4::2])
+    assert words[-2:] == ON_CPU
+    again = examine_run(mine["attack"], [], words[4:-2:2])
     assert again == judged, "the command gives the same folder again"
 
 
@@ -294,6 +297,7 @@ def test_further_auditors_are_in_the_command_and_known_ones_in_the_spec(mine: Fo
     assert words[3:] == [
         *("--auditor", '{"kind": "gradcam", "layer": "layers.0"}'),
         *("--auditor", f"{Brightness.__module__}:Brightness"),
+        *ON_CPU,
     ]
 
 

@@ -125,8 +125,8 @@ def test_a_surrogate_that_draws_draws_anew_in_every_step_and_an_auditor_otherwis
 def test_the_command_in_the_result_gives_the_same_run(mine: Folders) -> None:
     before = times_of(*mine.values())
     for role in ROLES:
-        command, verb, path, option, out = shlex.split(result_of(mine[role])["command"])
-        assert (command, verb, option) == ("falsewitness", "run", "--out")
+        command, verb, path, option, out, *device = shlex.split(result_of(mine[role])["command"])
+        assert (command, verb, option, device) == ("falsewitness", "run", "--out", ["--device", "cpu"])
         assert Path(path).parent.parent == Path(out)
         again = run(find_spec(str(mine[role].path / Path(path).name)), mine[role].path.parent)
         assert again[role].path == mine[role].path

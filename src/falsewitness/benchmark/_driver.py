@@ -12,9 +12,8 @@ from typing import Protocol, TextIO
 from falsewitness.benchmark._announcement import Announcement, Running, now
 from falsewitness.benchmark._benchmark import Budget, Limits
 from falsewitness.benchmark._costs import seconds_spent
-from falsewitness.benchmark._job import Order, TaskResult, work_afar, work_here
-from falsewitness.benchmark._luggage import Luggage
-from falsewitness.benchmark._parcel import land
+from falsewitness.benchmark._job import Order, TaskResult, work_locally, work_remotely
+from falsewitness.benchmark._parcel import bring_home
 from falsewitness.benchmark._status import (
     Status,
     forget_failure,
@@ -26,6 +25,7 @@ from falsewitness.benchmark._status import (
     record_failure,
     status_of,
 )
+from falsewitness.benchmark._task_inputs import TaskInputs
 from falsewitness.benchmark._tasks import Agenda, Task
 from falsewitness.core import FalsewitnessError, RunFailedError
 from falsewitness.core.files import hold_if_free
@@ -113,7 +113,7 @@ class Driver:
         if terms.retry_failed:
             self._forget_failures()
         self._open = self._all_open()
-        self._luggage = Luggage(agenda, self._open.values())
+        self._inputs = TaskInputs(agenda, self._open.values())
         self._spent_seconds = self._spent_before()
 
     @property
@@ -246,14 +246,14 @@ class Driver:
         limit = None if minutes is None else minutes * 60
         order = Order(task.spec.plain(), task.role, self._terms.device)
         if shares_disk:
-            pool.submit(task.key, work_here, order, self._terms.out, limit=limit)
+            pool.submit(task.key, work_locally, order, self._terms.out, limit=limit)
         else:
             try:
-                luggage = self._luggage.of(task, pool)
+                inputs = self._inputs.of(task, pool)
             except FalsewitnessError as error:
                 self._conclude(self._running[task.key], Status("failed", error.in_a_line), 0.0)
                 return
-            pool.submit(task.key, work_afar, order, *luggage, limit=limit)
+            pool.submit(task.key, work_remotely, order, *inputs, limit=limit)
         self._listener.begun(task)
 
     def _settle(self, end: Ended, pool: Pool, *, shares_disk: bool) -> None:
@@ -288,7 +288,7 @@ class Driver:
         try:
             if result.parcel is not None:
                 with task.folder.locked(self._listener.notice):
-                    land(result.parcel, task.folder)
+                    bring_home(result.parcel, task.folder)
         except FalsewitnessError as error:
             return Status("failed", error.in_a_line)
         found = status_of(task)
@@ -299,7 +299,7 @@ class Driver:
     def _note(self, task: Task, found: Status, seconds: float) -> None:
         self._statuses[task.key] = found
         del self._open[task.key]
-        self._luggage.forget(task)
+        self._inputs.forget(task)
         self._listener.ended(task, found, seconds)
 
 

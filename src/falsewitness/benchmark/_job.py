@@ -46,7 +46,7 @@ class TaskResult:
     parcel: Parcel | None = None
 
 
-def work_here(order: Order, out: Path) -> TaskResult:
+def work_locally(order: Order, out: Path) -> TaskResult:
     """Do a task in the folder of run folders itself."""
     result, folder = _worked(order, out, None)
     if folder is None or order.role != "attack":
@@ -59,7 +59,7 @@ def work_here(order: Order, out: Path) -> TaskResult:
     return result
 
 
-def work_afar(order: Order, files: dict[str, bytes], dataset: Dataset, *parents: Parcel) -> TaskResult:
+def work_remotely(order: Order, files: dict[str, bytes], dataset: Dataset, *parents: Parcel) -> TaskResult:
     """Do a task on a machine that sees none of the driver's files; the page is made where the run folder lands.
 
     Args:

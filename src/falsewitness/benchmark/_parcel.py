@@ -57,7 +57,7 @@ def unpack(parcel: Parcel, out: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def land(parcel: Parcel, folder: RunFolder) -> None:
+def bring_home(parcel: Parcel, folder: RunFolder) -> None:
     """Put a finished run folder that came from elsewhere in its place, and make its page there, beside its parents.
 
     Args:

@@ -16,8 +16,8 @@ from tests.unit.benchmark.conftest import QUICK, Heard, prepared
 from falsewitness.benchmark import Driver, Prepared, Task, Terms, announced
 from falsewitness.benchmark import _parcel as parcel_module
 from falsewitness.benchmark._benchmark import Budget, Limits
-from falsewitness.benchmark._job import Order, TaskResult, work_afar, work_here
-from falsewitness.benchmark._parcel import Parcel, land, packed_model, unpack
+from falsewitness.benchmark._job import Order, TaskResult, work_locally, work_remotely
+from falsewitness.benchmark._parcel import Parcel, bring_home, packed_model, unpack
 from falsewitness.benchmark._status import status_of
 from falsewitness.core import RunFailedError
 from falsewitness.core.files import move, replacing
@@ -98,7 +98,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
     fields = {"common": {**QUICK, "attack": {"trigger": trigger}}, "axes": {"seed": [0]}}
     here, afar = (prepared(place / name, **fields) for name in ("here", "afar"))
     for task in here.agenda.tasks.values():
-        assert work_here(order(task), here.out).state == "done"
+        assert work_locally(order(task), here.out).state == "done"
     machine = OtherMachine()
     Elsewhere.machines.append(machine)
     with announced(afar.drivers) as announcement:
@@ -204,7 +204,7 @@ def test_what_is_half_in_its_place_is_not_taken_for_done(
     worked: Worked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
     task, parcel = attack_and_parcel(worked, tmp_path / "runs")
-    land(parcel, task.folder)
+    bring_home(parcel, task.folder)
     left = [moves]
 
     def die_in_time(source: Path, target: Path) -> None:
@@ -216,10 +216,10 @@ def test_what_is_half_in_its_place_is_not_taken_for_done(
     with monkeypatch.context() as patched:
         patched.setattr(parcel_module, "move", die_in_time)
         with pytest.raises(DeadError):
-            land(parcel, task.folder)
+            bring_home(parcel, task.folder)
     assert status_of(task).state == "waiting"
     with task.folder.locked(lambda text: None):
-        land(parcel, task.folder)
+        bring_home(parcel, task.folder)
     assert status_of(task).state == "done"
     assert not list(task.folder.path.glob("*.partial"))
 
@@ -229,7 +229,7 @@ def test_an_earlier_result_stays_until_the_new_one_is_on_the_disk(
     worked: Worked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     task, parcel = attack_and_parcel(worked, tmp_path / "runs")
-    land(parcel, task.folder)
+    bring_home(parcel, task.folder)
     before = {file: file.read_bytes() for file in task.folder.path.iterdir()}
     left = [writes]
 
@@ -241,7 +241,7 @@ def test_an_earlier_result_stays_until_the_new_one_is_on_the_disk(
 
     monkeypatch.setattr(parcel_module, "replacing", until_the_disk_is_full)
     with pytest.raises(RunFailedError, match="the disk is full"):
-        land(parcel, task.folder)
+        bring_home(parcel, task.folder)
     assert {file: file.read_bytes() for file in task.folder.path.iterdir()} == before
     assert status_of(task).state == "done"
 
@@ -249,7 +249,7 @@ def test_an_earlier_result_stays_until_the_new_one_is_on_the_disk(
 def test_a_checkpoint_of_a_training_that_was_begun_here_goes(worked: Worked, tmp_path: Path) -> None:
     task, parcel = attack_and_parcel(worked, tmp_path / "runs")
     task.folder.checkpoint.write_bytes(b"begun")
-    land(parcel, task.folder)
+    bring_home(parcel, task.folder)
     assert not task.folder.checkpoint.exists()
 
 
@@ -257,7 +257,7 @@ def test_what_was_damaged_on_its_way_is_found_out(worked: Worked, tmp_path: Path
     task, parcel = attack_and_parcel(worked, tmp_path / "runs")
     content = bytearray(parcel.files["values.npz"])
     content[100] ^= 1
-    land(replace(parcel, files={**parcel.files, "values.npz": bytes(content)}), task.folder)
+    bring_home(replace(parcel, files={**parcel.files, "values.npz": bytes(content)}), task.folder)
     with pytest.raises(Exception, match=r"values\.npz' was changed"):
         task.folder.marker("evaluate").check()
 
@@ -270,7 +270,7 @@ def test_a_failure_afar_comes_home_with_a_reason_that_names_no_place_that_is_gon
     if spoilt == "parent":
         clean = replace(clean, files={**clean.files, "model.safetensors": b"x"})
     dataset = worked.afar.agenda.datasets[task.spec.data]
-    report = work_afar(order(task), {str(worked.sticker): picture}, dataset, clean, control)
+    report = work_remotely(order(task), {str(worked.sticker): picture}, dataset, clean, control)
     assert (report.state, report.parcel) == ("failed", None)
     named = {"picture": str(worked.sticker), "parent": f"'{task.needs[0]}/model.safetensors' was changed"}
     assert named[spoilt] in report.reason

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.unit.benchmark.conftest import prepared
 
-from falsewitness.benchmark._luggage import Luggage
+from falsewitness.benchmark._task_inputs import TaskInputs
 from falsewitness.data import Dataset
 from falsewitness.execution import Ended, Pool
 
@@ -40,17 +40,17 @@ def test_data_is_shared_once_and_let_go_when_no_task_needs_it_any_more(tmp_path:
     agenda = prepared(tmp_path, axes={"data.split_seed": [0, 1]}).agenda
     clean = [task for task in agenda.tasks.values() if task.role == "clean"]
     again = clean[0]
-    luggage, shelf = Luggage(agenda, [*clean, again]), Shelf()
+    inputs, shelf = TaskInputs(agenda, [*clean, again]), Shelf()
 
     def shared() -> list[object]:
         return [value for value in shelf.shared if isinstance(value, Dataset)]
 
     for task in (*clean, again):
-        luggage.of(task, shelf)
+        inputs.of(task, shelf)
     assert len(shared()) == 2, "of two splits"
-    luggage.forget(again)
-    luggage.of(again, shelf)
+    inputs.forget(again)
+    inputs.of(again, shelf)
     assert len(shared()) == 2, "another task needs it"
-    luggage.forget(again)
-    luggage.of(again, shelf)
+    inputs.forget(again)
+    inputs.of(again, shelf)
     assert len(shared()) == 3, "it was let go, and is shared anew"

@@ -1,4 +1,4 @@
-"""What workers are given that see none of the driver's files."""
+"""What a task on another machine is given: nothing of the driver's disk can be seen there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from falsewitness.core import InputError
 from falsewitness.execution import Pool
 
 
-class Luggage:
+class TaskInputs:
     """Files, data and models for tasks on other machines; what many need is shared, as long as one needs it.
 
     Args:

@@ -59,11 +59,3 @@ def test_a_map_that_points_at_the_trigger_ranks_it_highest_and_one_against_it_lo
 def test_a_trigger_on_the_whole_image_is_in_the_middle_by_definition(map_evidence: MapEvidence) -> None:
     found = by_name(TriggerRank().measure(replace(map_evidence, mask=torch.ones(16, 16, dtype=torch.bool))))
     assert found["trigger_rank"].value == 0.5
-
-
-def test_constant_maps_are_counted_and_left_out(map_evidence: MapEvidence) -> None:
-    flat = map_evidence.attacked_triggered.clone()
-    flat[:3] = 1
-    found = by_name(TriggerRank().measure(replace(map_evidence, attacked_triggered=flat)))
-    assert (found["trigger_rank"].n, found["trigger_rank"].excluded) == (9, 3)
-    assert (found["without_attack_trigger_rank"].n, found["without_attack_trigger_rank"].excluded) == (12, 0)

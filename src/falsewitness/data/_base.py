@@ -120,6 +120,15 @@ class DataSource(Component):
         return self._info()
 
     @final
+    def info_at_hand(self) -> DataInfo | None:
+        """Return the same, or None where much would have to be read, or fetched, to tell.
+
+        Raises:
+            InputError: If the source is not there.
+        """
+        return self._info_at_hand()
+
+    @final
     def prepare(self, notice: Callable[[str], None] = _log.info, progress: Progress | None = None) -> Dataset:
         """Open the decoded copy and verify it; decode the source first where no right copy is.
 
@@ -146,6 +155,10 @@ class DataSource(Component):
     @abstractmethod
     def _info(self) -> DataInfo:
         """Return channels, size and class names, without decoding an image."""
+
+    def _info_at_hand(self) -> DataInfo | None:
+        """Return the same, or None; overridden where telling takes long."""
+        return self._info()
 
     @abstractmethod
     def _origin(self) -> Origin:

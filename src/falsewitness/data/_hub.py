@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from falsewitness.core import InputError
 from falsewitness.core.errors import first_line
 from falsewitness.data._folders import real_path
+from falsewitness.data._parquet import check_parquet_files
 from falsewitness.data._records import Origin, stamp
 
 if TYPE_CHECKING:
@@ -84,10 +85,12 @@ class OpenedSet(NamedTuple):
     Attributes:
         splits: By name.
         revision: The commit on the hub; empty where it is not known.
+        folders: Where its files lie: an image that is a path must be in one of them.
     """
 
     splits: "DatasetDict"
     revision: str
+    folders: tuple[Path, ...]
 
 
 def open_set(place: HubPlace, scratch: Path) -> OpenedSet:
@@ -103,14 +106,30 @@ def open_set(place: HubPlace, scratch: Path) -> OpenedSet:
     from datasets import load_dataset
 
     if place.folder is not None:
-        with _readable(str(place.folder)), _progress_bars_hidden():
-            return OpenedSet(load_dataset(str(place.folder), place.config, cache_dir=str(scratch)), "")
+        return _opened_here(place.folder, place.config, scratch)
     try:
         revision = _revision_on_hub(place.hub_id)
     except ConnectionError as unreachable:
         return _opened_before(place, unreachable)
     with _readable(place.hub_id):
-        return OpenedSet(load_dataset(place.hub_id, place.config, revision=revision), revision)
+        splits = load_dataset(place.hub_id, place.config, revision=revision)
+        return OpenedSet(splits, revision, _folders_of_downloads())
+
+
+def _opened_here(folder: Path, config: str | None, scratch: Path) -> OpenedSet:
+    from datasets import load_dataset, load_dataset_builder
+
+    with _readable(str(folder)), _progress_bars_hidden(), _log_hidden():
+        found = load_dataset_builder(str(folder), config, cache_dir=str(scratch)).config.data_files or {}
+        check_parquet_files(str(file) for files in found.values() for file in files)
+        return OpenedSet(load_dataset(str(folder), config, cache_dir=str(scratch)), "", (folder, real_path(scratch)))
+
+
+def _folders_of_downloads() -> tuple[Path, ...]:
+    from datasets import config
+    from huggingface_hub import constants
+
+    return real_path(config.HF_DATASETS_CACHE), real_path(Path(constants.HF_HUB_CACHE))
 
 
 def _revision_on_hub(hub_id: str) -> str:
@@ -146,7 +165,7 @@ def _opened_before(place: HubPlace, unreachable: ConnectionError) -> OpenedSet:
 
     try:
         with _offline():
-            return OpenedSet(load_dataset(place.hub_id, place.config), "")
+            return OpenedSet(load_dataset(place.hub_id, place.config), "", _folders_of_downloads())
     except (OSError, ValueError):
         shelf = f"put its files into {place.shelf}, or " if place.shelf else ""
         raise InputError(
@@ -163,8 +182,14 @@ def _readable(what: str) -> Iterator[None]:
 
     try:
         yield
+    except InputError:
+        raise
     except (*_web_errors(), ValueError, RuntimeError, DatasetsError) as error:
-        raise InputError(f"{what}: cannot be read as a data set: {first_line(error.__cause__ or error)}") from error
+        problem = first_line(error.__cause__ or error)
+    else:
+        return
+    # Not while the error is handled: it holds on to a scan of Arrow's, which must end before the process does.
+    raise InputError(f"{what}: cannot be read as a data set: {problem}")
 
 
 def _web_errors() -> tuple[type[Exception], ...]:
@@ -197,6 +222,19 @@ def _progress_bars_hidden() -> Iterator[None]:
     finally:
         if not before:
             enable_progress_bars()
+
+
+@contextmanager
+def _log_hidden() -> Iterator[None]:
+    """Leave it to our own line to say what is wrong."""
+    from datasets.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _page(hub_id: str) -> str:

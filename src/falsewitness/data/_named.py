@@ -35,14 +35,13 @@ class NamedSet(DataSource):
 
     def _read(self, scratch: Path) -> Records:
         opened = open_set(self._place, scratch)
-        where = f"data '{self.kind}'"
+        where, remedy = f"data '{self.kind}'", f"take a copy of {self.hub_id}"
         if missing := [name for name in ("train", "test") if name not in opened.splits]:
             raise InputError(f"{where}: no split '{missing[0]}'; expected a copy of {self.hub_id}")
         train, test = opened.splits["train"], opened.splits["test"]
-        label = find_label_column(train.features, None, where)
+        label = find_label_column(train.features, None, where, remedy)
         if (names := find_class_names(train, label, where)) != self.known.class_names:
-            raise InputError(
-                f"{where}: expected the classes {self.known.class_names}, got {names}; take a copy of {self.hub_id}"
-            )
-        table = ImageTable({"train": train, "test": test}, find_image_column(train.features, None, where), label, where)
+            raise InputError(f"{where}: expected the classes {self.known.class_names}, got {names}; {remedy}")
+        image = find_image_column(train.features, None, where, remedy)
+        table = ImageTable({"train": train, "test": test}, image, label, where, opened.folders)
         return table.records(self.known, resize=False, revision=opened.revision)

@@ -2,19 +2,22 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from falsewitness.core import DataInfo, InputError
+from falsewitness.core import DataInfo, Fault, InputError, SpecError
 
 _CHUNK_BYTES = 2**20
 _MOST_IMAGES_A_CHUNK = 256
 _CHUNKS_AHEAD_A_WORKER = 4
+
+Chunk = UInt8[np.ndarray, "chunk channels height width"]
 
 Stamps = dict[str, tuple[int, int]]
 """The :func:`stamp` of every source file, by name."""
@@ -76,19 +79,34 @@ class Records:
         return self
 
 
-def decoded_chunks(records: Records) -> Iterator[UInt8[np.ndarray, "chunk channels height width"]]:
+def decoded_chunks(records: Records) -> Iterator[Chunk]:
     """Decode all images in order, on all processors: Pillow lets go of the interpreter while it decodes.
 
     Args:
         records: The opened source.
 
     Raises:
+        InputError: For an image that cannot be decoded; where there are several, :class:`SpecError` names them all.
         ValueError: If the source decodes to another shape than it says.
     """
+    bad: list[InputError] = []
+    with closing(_decoded(records)) as decoded:
+        for chunk, bad_ones in decoded:
+            bad += bad_ones
+            if not bad:  # after a bad image the others are only looked through
+                yield chunk
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        raise SpecError([Fault("", str(error)) for error in bad], f"the set of {len(records.labels)} images")
+
+
+def _decoded(records: Records) -> Generator[tuple[Chunk, list[InputError]]]:
+    """Yield what :func:`_decode_rows` returns, in order."""
     image_bytes = records.info.channels * records.info.height * records.info.width
     step = max(1, min(_MOST_IMAGES_A_CHUNK, _CHUNK_BYTES // image_bytes))
     workers = os.cpu_count() or 1
-    pending: deque[Future[np.ndarray]] = deque()
+    pending: deque[Future[tuple[Chunk, list[InputError]]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for start in range(0, len(records.labels), step):
@@ -102,12 +120,18 @@ def decoded_chunks(records: Records) -> Iterator[UInt8[np.ndarray, "chunk channe
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_rows(records: Records, rows: range) -> UInt8[np.ndarray, "chunk channels height width"]:
+def _decode_rows(records: Records, rows: range) -> tuple[Chunk, list[InputError]]:
+    """Return the pixels of some images, and what is wrong with those that cannot be decoded."""
     expected = (records.info.channels, records.info.height, records.info.width)
     chunk = np.empty((len(rows), *expected), dtype=np.uint8)
+    bad: list[InputError] = []
     for position, row in enumerate(rows):
-        pixels = records.decode(row)
+        try:
+            pixels = records.decode(row)
+        except InputError as error:
+            bad.append(error)
+            continue
         if pixels.shape != expected or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8 pixels of shape {expected}, got {pixels.dtype} {pixels.shape}")
         chunk[position] = pixels
-    return chunk
+    return chunk, bad

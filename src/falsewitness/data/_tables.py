@@ -10,6 +10,7 @@ from jaxtyping import Int64, UInt8
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.faults import nearest
+from falsewitness.data._folders import real_path
 from falsewitness.data._images import read_pixels
 from falsewitness.data._records import Records
 
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
 
 
-def find_image_column(features: "Features", name: str | None, where: str) -> str:
+def find_image_column(features: "Features", name: str | None, where: str, remedy: str) -> str:
     """Return the column of images.
 
     Args:
         features: The types of the columns.
         name: What the user calls it; None to look for the only one of its type.
         where: What is read, for error messages.
+        remedy: What to do where ``name`` is None and no column, or more than one, has the type.
 
     Raises:
         InputError: If there is no such column, or not exactly one.
@@ -31,15 +33,15 @@ def find_image_column(features: "Features", name: str | None, where: str) -> str
     from datasets import Image
 
     found = [column for column, kind in features.items() if isinstance(kind, Image) or _holds_bytes(kind)]
-    return _the_column(features, name, found, "image", where)
+    return _the_column(features, name, found, "image", where, remedy)
 
 
-def find_label_column(features: "Features", name: str | None, where: str) -> str:
+def find_label_column(features: "Features", name: str | None, where: str, remedy: str) -> str:
     """Return the column of labels, likewise."""
     from datasets import ClassLabel
 
     found = [column for column, kind in features.items() if isinstance(kind, ClassLabel)]
-    return _the_column(features, name, found, "label", where)
+    return _the_column(features, name, found, "label", where, remedy)
 
 
 def _holds_bytes(kind: object) -> bool:
@@ -47,13 +49,13 @@ def _holds_bytes(kind: object) -> bool:
     return isinstance(kind, dict) and kind.keys() == {"bytes", "path"}
 
 
-def _the_column(features: "Features", name: str | None, found: list[str], what: str, where: str) -> str:
+def _the_column(features: "Features", name: str | None, found: list[str], what: str, where: str, remedy: str) -> str:
     if name is not None and name not in features:
         raise InputError(f"{where}: no column '{name}' (data.{what}_column); {nearest(name, features)}")
     if name is None and len(found) != 1:
         raise InputError(
             f"{where}: expected one {what} column, found {', '.join(found) or 'none'} among "
-            f"{', '.join(features)}; let data.{what}_column name it"
+            f"{', '.join(features)}; {remedy}"
         )
     return name or found[0]
 
@@ -83,12 +85,14 @@ class ImageTable:
         image_column: Where their images are.
         label_column: Where their labels are.
         where: What is read, for error messages.
+        folders: Where image files that a cell names must lie; real paths.
     """
 
     splits: dict[str, "Dataset"]
     image_column: str
     label_column: str
     where: str
+    folders: tuple[Path, ...]
 
     def records(self, info: DataInfo, *, resize: bool, revision: str, remarks: tuple[str, ...] = ()) -> Records:
         """Read the labels and make the images ready to be decoded.
@@ -132,7 +136,7 @@ class ImageTable:
         def decode(row: int) -> UInt8[np.ndarray, "_ height width"]:
             name, position = places[row]
             place = f"{self.where}, split '{name}', row {position}"
-            source = _encoded(cells[name][position].as_py(), place)
+            source = _encoded(cells[name][position].as_py(), place, self.folders)
             return read_pixels(source, place, channels=info.channels, size=(info.height, info.width), resize=resize)
 
         return decode
@@ -147,11 +151,14 @@ def _values(split: "Dataset", column: str, where: str) -> list[object]:
     return list(cells.to_pylist())
 
 
-def _encoded(value: object, place: str) -> bytes | Path:
+def _encoded(value: object, place: str, folders: tuple[Path, ...]) -> bytes | Path:
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         return value
-    if isinstance(value, str):
-        return Path(value)
-    raise InputError(f"{place}: expected an encoded image or its path, got {type(value).__name__}")
+    if not isinstance(value, str):
+        raise InputError(f"{place}: expected an encoded image or its path, got {type(value).__name__}")
+    file = real_path(Path(value))
+    if not any(file.is_relative_to(folder) for folder in folders):
+        raise InputError(f"{place}: names the file {file}, out of {folders[0]}; put the image itself into the row")
+    return file

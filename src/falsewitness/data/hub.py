@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 _USUAL_TEST_SPLIT = "test"
+_NAME_IMAGES, _NAME_LABELS = "let data.image_column name it", "let data.label_column name it"
 
 
 class Hub(SelfSplitSource):
@@ -62,11 +63,15 @@ class Hub(SelfSplitSource):
         return self
 
     def _info(self) -> DataInfo:
-        names = self._remembered_class_names(self._origin())
-        if names is None:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                names = self._class_names(self._splits(open_set(self._place, Path(scratch)).splits))
+        if (remembered := self._info_at_hand()) is not None:
+            return remembered
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            names = self._class_names(self._splits(open_set(self._place, Path(scratch)).splits))
         return DataInfo(self.channels, self.size, self.size, names)
+
+    def _info_at_hand(self) -> DataInfo | None:
+        names = self._remembered_class_names(self._origin())
+        return None if names is None else DataInfo(self.channels, self.size, self.size, names)
 
     @property
     def _place(self) -> HubPlace:
@@ -81,9 +86,10 @@ class Hub(SelfSplitSource):
         features = splits[self.train_split].features
         table = ImageTable(
             splits,
-            image_column=find_image_column(features, self.image_column, self._where),
-            label_column=find_label_column(features, self.label_column, self._where),
+            image_column=find_image_column(features, self.image_column, self._where, _NAME_IMAGES),
+            label_column=find_label_column(features, self.label_column, self._where, _NAME_LABELS),
             where=self._where,
+            folders=opened.folders,
         )
         info = DataInfo(self.channels, self.size, self.size, self._class_names(splits))
         held_out = (f"held out {self.test_share} of every class to test on",) if len(splits) == 1 else ()
@@ -103,5 +109,5 @@ class Hub(SelfSplitSource):
 
     def _class_names(self, splits: dict[str, "Dataset"]) -> tuple[str, ...]:
         train = splits[self.train_split]
-        column = find_label_column(train.features, self.label_column, self._where)
+        column = find_label_column(train.features, self.label_column, self._where, _NAME_LABELS)
         return find_class_names(train, column, self._where)

@@ -1,5 +1,6 @@
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,12 +227,67 @@ def test_a_missing_label_is_an_error(tmp_path: Path) -> None:
         source("hub", root=str(folder)).prepare()
 
 
-def test_a_damaged_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+def damage(file: Path) -> None:
+    file.write_bytes(b"PAR1 and nothing more")
+
+
+def empty(file: Path) -> None:
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+
+
+def scramble_rows(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)
+    file.write_bytes(content)
+
+
+def drop_labels(file: Path) -> None:
+    pq.write_table(pq.read_table(file).drop_columns(["label"]), file)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (damage, r"train-.*\.parquet: cannot be read as a Parquet file: .*; copy it anew"),
+        (empty, r"train-.*\.parquet: expected images, found no row; copy it anew"),
+        (drop_labels, r"test-.*\.parquet: expected the same columns .*, got image, label here and image in .*train-"),
+        (scramble_rows, r"set: cannot be read as a data set: "),
+    ],
+)
+def test_a_set_with_a_bad_file_is_an_error_of_one_line_and_nothing_else_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], change: Callable[[Path], None], complaint: str
+) -> None:
     folder = write_set(tmp_path / "set", USUAL)
-    (folder / "data" / "test-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(InputError, match=r"set: cannot be read as a data set: ") as error:
+    change(folder / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match=complaint) as error:
         source("mnist", root=str(folder)).prepare()
     assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_row_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    (tmp_path / "secret.png").write_bytes(png(0, "L", 28))
+    name_file_in_row(folder, 5, str(tmp_path / "secret.png"))
+    with pytest.raises(InputError, match=r"split 'test', row 5: names the file .*secret.png, out of .*set; put the"):
+        source("mnist", root=str(folder)).prepare()
+
+
+def test_a_row_may_name_a_file_of_its_set(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    (folder / "own.png").write_bytes(png(50, "L", 28))
+    name_file_in_row(folder, 5, str(folder / "own.png"))
+    assert_shades_are_labels(source("mnist", root=str(folder)))
+
+
+def name_file_in_row(folder: Path, row: int, path: str) -> None:
+    """Let a row of the test split name a file in place of holding an image."""
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    table = pq.read_table(file)
+    field = table.schema.field("image")
+    images = table.column("image").to_pylist()
+    images[row] = {"bytes": None, "path": path}
+    pq.write_table(table.set_column(0, field, pa.array(images, field.type)), file)
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:

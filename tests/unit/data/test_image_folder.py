@@ -195,3 +195,14 @@ def test_the_order_of_the_files_on_the_disk_does_not_matter(root: Path, tmp_path
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
     assert source(tmp_path / "copy").prepare().fingerprint == source(root).prepare().fingerprint
+
+
+def test_all_damaged_pictures_are_named_at_once(root: Path) -> None:
+    bad = [root / "train" / name / "1.png" for name in SHADES] + [root / "test" / "cat" / "0.png"]
+    for file in bad:
+        file.write_bytes(b"no image")
+    with pytest.raises(InputError, match="the set of 18 images has 4 faults:") as caught:
+        source(root).prepare()
+    told = caught.value.lines[1:]
+    assert [line.partition(": ")[0].strip() for line in told] == [str(file) for file in sorted(bad[:3]) + bad[3:]]
+    assert describe_cache(source(root)).state is CacheState.ABSENT

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from pydantic import Field
 
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
-from falsewitness.attacks._plan import Plan, Poison, draw_plan
+from falsewitness.attacks._plan import Plan, Poison, draw_plan, faults_of_labels
 from falsewitness.attacks._shapes import TargetMap, draw_target_map, is_flat
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.faults import shown
@@ -109,6 +109,18 @@ class Attack(Component):
             InputError: If there are too few images to poison.
         """
         return draw_plan(self.poison, targets, self.intended.target_class, seed=seed, preferred=preferred)
+
+    def check_labels(self, targets: Targets) -> list[Fault]:
+        """Collect what does not fit the labels, which :meth:`check` does not know.
+
+        Args:
+            targets: The true labels of the training images.
+
+        Returns:
+            All faults, their paths relative to the attack.
+        """
+        found = faults_of_labels(self.poison, targets, self.intended.target_class)
+        return [Fault(f"poison.{fault.path}", fault.message) for fault in found]
 
     @abstractmethod
     def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:

@@ -89,6 +89,23 @@ def _poison_count(poison: Poison, images: int) -> int:
     return max(1, round(poison.rate * images))
 
 
+def faults_of_labels(poison: Poison, targets: Targets, target_class: int | None) -> Iterator[Fault]:
+    """Yield whether fewer images may be poisoned than shall be.
+
+    Args:
+        poison: How much, and how.
+        targets: The true labels of the training images.
+        target_class: The class that stamped images are trained on; None where they keep their label.
+    """
+    allowed = int(_candidates(poison, targets, target_class).sum())
+    if _poison_count(poison, len(targets)) > allowed:
+        yield Fault(
+            "rate",
+            f"expected at most {allowed / len(targets):.4g}, as {allowed} of {len(targets)} training images are of the "
+            f"classes to poison, got {poison.rate}; lower the rate or widen attack.poison.classes",
+        )
+
+
 def draw_plan(
     poison: Poison,
     targets: Targets,
@@ -109,14 +126,10 @@ def draw_plan(
     Raises:
         InputError: If there are fewer candidates than poisons asked for, in all or in the record.
     """
+    for fault in faults_of_labels(poison, targets, target_class):
+        raise InputError(f"attack.poison.{fault}")
     count = _poison_count(poison, len(targets))
     allowed = _candidates(poison, targets, target_class)
-    if count > allowed.sum():
-        raise InputError(
-            f"attack.poison.rate: expected at most {allowed.sum() / len(targets):.4g}, as {allowed.sum()} of "
-            f"{len(targets)} training images are of the classes to poison, got {poison.rate}; "
-            "lower the rate or widen attack.poison.classes"
-        )
     generator = np.random.default_rng(seed_for(seed, "plan"))
     order = generator.permutation(len(targets)) if preferred is None else np.asarray(preferred)
     chosen = np.unique(order[allowed[order]][:count])

@@ -5,7 +5,7 @@ from falsewitness.benchmark._benchmark import Benchmark, of_kind
 from falsewitness.benchmark._driver import Driver, Listener, Terms
 from falsewitness.benchmark._export import FORMATS, export
 from falsewitness.benchmark._find import benchmark_names, benchmark_summary, benchmark_text, find_benchmark
-from falsewitness.benchmark._rehearsal import expect_explainable
+from falsewitness.benchmark._rehearsal import expect_feasible
 from falsewitness.benchmark._status import Status
 from falsewitness.benchmark._survey import Prepared, Survey, prepare, survey
 from falsewitness.benchmark._tasks import Task
@@ -24,7 +24,7 @@ __all__ = [
     "benchmark_names",
     "benchmark_summary",
     "benchmark_text",
-    "expect_explainable",
+    "expect_feasible",
     "export",
     "find_benchmark",
     "of_kind",

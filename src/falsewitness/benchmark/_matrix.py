@@ -12,7 +12,7 @@ from falsewitness.benchmark._benchmark import Benchmark, Exclusion, label_of
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.faults import nearest, shown
 from falsewitness.data import DataSource
-from falsewitness.experiment import Spec, changed, laid_over, raw_spec
+from falsewitness.experiment import Spec, changed, laid_over, parse_spec, raw_spec
 
 _SEEDS = {"seed", "data.split_seed"}
 
@@ -88,7 +88,10 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
         SpecError: With every fault of every cell.
     """
     where = f"benchmark '{benchmark.name}'"
-    expect_axes(benchmark, changes, where)
+    try:
+        expect_axes(benchmark, changes, where)
+    except SpecError as error:
+        raise SpecError([*error.faults, *_faults_of_other_axes(benchmark, error.faults, changes)], where) from None
     axes = tuple(
         Axis(name, tuple(points), numbers_of(points), all(field in _SEEDS for field in fields_of(name, points)))
         for name, points in benchmark.axes.items()
@@ -118,6 +121,20 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
     if all(cell.excluded for cell in cells):
         raise InputError(f"{where}: 'exclude' leaves out every cell; expected one at least that is not")
     return Matrix(axes, tuple(cells))
+
+
+def _faults_of_other_axes(benchmark: Benchmark, found: Iterable[Fault], changes: Sequence[str]) -> Iterator[Fault]:
+    """Yield what is wrong with the cells that are left of a benchmark without its faulty axes."""
+    faulty = {fault.path for fault in found}
+    sound = {name: points for name, points in benchmark.axes.items() if f"axes.{name}" not in faulty}
+    if len(sound) == len(benchmark.axes) or not sound or "base" in faulty:
+        return
+    try:
+        lay_out(benchmark.model_copy(update={"axes": sound, "exclude": ()}), changes)
+    except SpecError as error:
+        yield from error.faults
+    except InputError:
+        return  # of the benchmark as a whole, which is not this one
 
 
 def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterator[tuple[tuple[str, ...], Raw]]:
@@ -191,7 +208,7 @@ class _Faults:
     def parsed(self, labels: tuple[str, ...], raw: Raw) -> Spec | None:
         """Return a cell's spec; None where it is faulty."""
         try:
-            spec = Spec.parse(raw, "cell")
+            spec = parse_spec(raw, "cell")
         except SpecError as error:
             self._note(error.faults, labels)
             return None

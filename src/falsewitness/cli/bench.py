@@ -93,7 +93,7 @@ def run(
         falsewitness bench mine.yaml --executor ray
         falsewitness bench mine.yaml --retry-failed
     """
-    from falsewitness.benchmark import Driver, Terms, announced, expect_explainable, export, find_benchmark, survey
+    from falsewitness.benchmark import Driver, Terms, announced, expect_feasible, export, find_benchmark, survey
     from falsewitness.cli._bench_console import BenchConsole, show_plan, show_standing
     from falsewitness.cli._console import say
 
@@ -102,7 +102,7 @@ def run(
     with_whom = [] if executor is None else ["--executor", executor]
     with_whom += [] if workers is None else ["--workers", str(workers)]
     prepared = _prepared(name, changes or [], out, device, benchmark, with_whom)
-    expect_explainable(prepared)
+    expect_feasible(prepared)
     if dry_run:
         show_plan(survey(prepared))
         return

@@ -1,6 +1,6 @@
 """Finds the place in a spec that a fault of pydantic's is about."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, NamedTuple, Protocol, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel
@@ -57,7 +57,7 @@ def find_place(
             path += f"[{part}]"
         elif part in fields:
             path += f".{part}"
-            options = list(_takes(fields[part].annotation, fields[part].metadata))
+            options = list(classes_taken(fields[part].annotation, fields[part].metadata))
         elif isinstance(raw, dict) and (part in raw or (is_missing and depth == len(location))):
             path += f".{part if len(part) <= _LONGEST_KEY else part[:_LONGEST_KEY] + '...'}"
             options = []
@@ -67,23 +67,41 @@ def find_place(
     return Place(path.removeprefix("."), keys)
 
 
-def _chosen(options: Sequence[object], part: str | int) -> type[BaseModel] | None:
+def _chosen(options: Iterable[object], part: str | int) -> type[BaseModel] | None:
     kinds = (option for option in options if isinstance(option, Choices) and not isinstance(option, type))
     return next((option.get(str(part)) for option in kinds if part in option.kinds()), None)
 
 
-def _takes(annotation: object, metadata: Sequence[object] = ()) -> Iterator[type[BaseModel] | Choices]:
-    """Yield what a mapping in a field, or in its list, may become."""
+def class_of(options: Iterable[type[BaseModel] | Choices], raw: object) -> type[BaseModel] | None:
+    """Return which of the classes that a field takes some plain data are of; None where they are of none.
+
+    Args:
+        options: What :func:`classes_taken` gives.
+        raw: The data.
+    """
+    if not isinstance(raw, dict):
+        return None
+    chosen = _chosen(options, str(raw.get("kind", "")))
+    return chosen or next((option for option in options if isinstance(option, type)), None)
+
+
+def classes_taken(annotation: object, metadata: Sequence[object] = ()) -> Iterator[type[BaseModel] | Choices]:
+    """Yield what a mapping in a field, or in its list, may become.
+
+    Args:
+        annotation: The field's type.
+        metadata: What stands beside the type.
+    """
     if choices := [mark for mark in metadata if isinstance(mark, Choices)]:
         yield from choices
     elif get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
-        yield from _takes(inner, marks)
+        yield from classes_taken(inner, marks)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
         for inner in get_args(annotation):
-            yield from _takes(inner)
+            yield from classes_taken(inner)
 
 
 def _step(raw: object, part: str | int) -> object:

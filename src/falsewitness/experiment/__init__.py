@@ -14,11 +14,11 @@ from falsewitness.experiment._recipes import (
     recipe_names,
     recipe_summary,
 )
-from falsewitness.experiment._rehearsal import faults_of_network
+from falsewitness.experiment._rehearsal import faults_of_labels, faults_of_network
 from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
 from falsewitness.experiment._run_folder import STAGES, RunFolder
-from falsewitness.experiment._spec import ROLES, Evaluation, FolderName, Role, Spec
+from falsewitness.experiment._spec import ROLES, Evaluation, FolderName, Role, Spec, parse_spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.experiment._written_explainer import written_explainer
 from falsewitness.experiment._yaml import read_yaml
@@ -41,10 +41,12 @@ __all__ = [
     "examine_model",
     "examine_run",
     "explain_files",
+    "faults_of_labels",
     "faults_of_network",
     "find_spec",
     "laid_over",
     "named_after",
+    "parse_spec",
     "raw_spec",
     "read_spec",
     "read_yaml",

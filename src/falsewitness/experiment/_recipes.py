@@ -10,7 +10,7 @@ from typing import Any
 
 from falsewitness.core import Fault, InputError, SpecError
 from falsewitness.core.faults import nearest, shown
-from falsewitness.experiment._spec import LONGEST_NAME, Spec
+from falsewitness.experiment._spec import LONGEST_NAME, Spec, parse_spec
 from falsewitness.experiment._yaml import LONGEST, read_yaml
 
 _BASE = "base"
@@ -47,7 +47,7 @@ def find_spec(name: str, changes: Sequence[str] = ()) -> Spec:
     raw = raw_spec(name)
     for change in changes:
         raw = changed(raw, change)
-    return Spec.parse(raw, f"spec '{name}'")
+    return parse_spec(raw, f"spec '{name}'")
 
 
 def raw_spec(name: str) -> dict[str, Any]:

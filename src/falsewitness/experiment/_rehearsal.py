@@ -10,7 +10,7 @@ from falsewitness.core import Fault, InputError, SpecError
 from falsewitness.core.shapes import Images
 from falsewitness.data import Dataset
 from falsewitness.experiment._one_line import told_in_one_line
-from falsewitness.experiment._samples import expect_attackable
+from falsewitness.experiment._samples import faults_of_test_labels
 from falsewitness.experiment._spec import Role, Spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
@@ -25,15 +25,31 @@ def rehearse(work: Workplace, roles: Sequence[Role]) -> None:
         roles: The models that are wanted of it, in order.
 
     Raises:
-        SpecError: If weights do not fit the network; with all explainers that do not: for a layer that it lacks, say.
-        InputError: If there are too few images to poison, or none to test the attack on.
+        SpecError: With all that does not fit: weights, explainers (for a layer that the network lacks, say), too few
+            images to poison, none to test the attack on.
         RunFailedError: If an explainer fails.
     """
-    if faults := list(faults_of_network(work.spec, work.dataset, explained="attack" in roles)):
+    attacked = "attack" in roles
+    faults = list(faults_of_network(work.spec, work.dataset, explained=attacked))
+    if attacked:
+        faults += faults_of_labels(work.spec, work.dataset)
+    if faults:
         raise SpecError(faults, f"spec '{work.spec.name}'")
     work.batches(roles[-1])
-    if "attack" in roles and work.spec.attack is not None:
-        expect_attackable(work.test_store.targets, work.spec.attack.intended.target_class)
+
+
+def faults_of_labels(spec: Spec, dataset: Dataset) -> Iterator[Fault]:
+    """Yield what of an attack does not fit the labels: too few images to poison, none to test it on.
+
+    Args:
+        spec: The experiment.
+        dataset: Its data.
+    """
+    if (attack := spec.attack) is None:
+        return
+    for fault in attack.check_labels(dataset.train.targets):
+        yield Fault(f"attack.{fault.path}", fault.message)
+    yield from faults_of_test_labels(dataset.test.targets, attack.intended.target_class)
 
 
 def faults_of_network(spec: Spec, dataset: Dataset, *, explained: bool) -> Iterator[Fault]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Int
 
-from falsewitness.core import InputError, seed_for
+from falsewitness.core import Fault, InputError, seed_for
 from falsewitness.core.targets import Targets
 
 Picks = Int[np.ndarray, " picks"]
@@ -49,17 +51,24 @@ def attackable(targets: Targets, target_class: int | None) -> Bool[np.ndarray, "
     return ~targets.has(target_class).cpu().numpy()
 
 
+def faults_of_test_labels(targets: Targets, target_class: int | None) -> Iterator[Fault]:
+    """Yield whether all test images are of an attack's target class, so that it changes nothing about any of them."""
+    if not attackable(targets, target_class).any():
+        yield Fault(
+            "data",
+            f"expected test images of other classes than the target class {target_class}, got none; add some, or "
+            "choose another attack.target_class",
+        )
+
+
 def expect_attackable(targets: Targets, target_class: int | None) -> None:
     """Expect that an attack changes anything about some test images.
 
     Raises:
         InputError: If all are of its target class.
     """
-    if not attackable(targets, target_class).any():
-        raise InputError(
-            f"data: expected test images of other classes than the target class {target_class}, got none; add some, or "
-            "choose another attack.target_class"
-        )
+    for fault in faults_of_test_labels(targets, target_class):
+        raise InputError(str(fault))
 
 
 def gallery_picks(

@@ -9,11 +9,13 @@ import yaml
 from pydantic import AfterValidator, Field
 
 from falsewitness.attacks import AnyAttack
-from falsewitness.core import DataInfo, Fault, SpecError
+from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.component import Strict
 from falsewitness.core.faults import shown
+from falsewitness.core.parts import faults_of_sound_parts
+from falsewitness.core.places import class_of, classes_taken
 from falsewitness.core.seeds import LARGEST_SEED
-from falsewitness.data import AnyData
+from falsewitness.data import AnyData, DataSource
 from falsewitness.explainers import EXPLAINERS, AnyExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.metrics import METRICS, AnyMetric, Metric
@@ -126,6 +128,40 @@ def readable_again(spec: Spec) -> Spec:
     """Return a spec without auditors that no catalogue knows: whoever reads its YAML may not have their code."""
     known = tuple(auditor for auditor in spec.auditors if EXPLAINERS.knows(auditor))
     return spec.model_copy(update={"auditors": known})
+
+
+def parse_spec(raw: object, where: str) -> Spec:
+    """Build a spec as :meth:`Spec.parse` does, and name all that is wrong with a faulty one at once.
+
+    Args:
+        raw: Mappings, lists, strings, numbers.
+        where: What is being read, for the error message.
+
+    Raises:
+        SpecError: With every fault and its path, also of sound parts that do not fit the data.
+    """
+    try:
+        return Spec.parse(raw, where)
+    except SpecError as error:
+        raise SpecError([*error.faults, *_misfits(raw)], where) from None
+
+
+def _misfits(raw: object) -> Iterator[Fault]:
+    """Yield what in a faulty spec does not fit its data, if these can be asked at once."""
+    field = Spec.model_fields["data"]
+    given = raw.get("data") if isinstance(raw, dict) else None
+    source = class_of(classes_taken(field.annotation, field.metadata), given)
+    if source is None or not issubclass(source, DataSource):
+        return
+    try:
+        info = source.parse(given, "data").info_at_hand()
+    except SpecError:
+        return  # its faults are known
+    except InputError as error:
+        yield Fault("data", str(error))
+        return
+    if info is not None:
+        yield from faults_of_sound_parts(Spec, raw, info)
 
 
 def _repeated(field: str, items: Sequence[Hashable], advice: str) -> Iterator[Fault]:

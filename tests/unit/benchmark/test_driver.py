@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from tests.unit.benchmark.conftest import QUICK, Deed, Told, drive, finish, finish_with_page, keys, prepared
 
-from falsewitness.benchmark import Prepared, Status, expect_explainable, survey
+from falsewitness.benchmark import Prepared, Status, expect_feasible, survey
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._status import record_failure
 from falsewitness.core import InputError, SpecError
@@ -339,11 +339,21 @@ def test_a_baseline_measured_in_another_way_than_the_clean_model_of_an_attack_is
 def test_a_layer_that_a_network_lacks_is_told_with_a_cell_that_has_it(tmp_path: Path) -> None:
     auditors = [{"kind": "gradcam"}, {"kind": "gradcam", "layer": "nowhere"}]
     with pytest.raises(SpecError, match=r"auditors\[1\]: the model has no layer 'nowhere'.* \(in the cell .*seed 0\)"):
-        expect_explainable(prepared(tmp_path, common={**QUICK, "auditors": auditors}))
+        expect_feasible(prepared(tmp_path, common={**QUICK, "auditors": auditors}))
+
+
+def test_a_poison_rate_beyond_the_images_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    common = {**QUICK, "auditors": [{"kind": "gradcam", "layer": "nowhere"}]}
+    with pytest.raises(SpecError) as caught:
+        expect_feasible(prepared(tmp_path, common=common, axes={"attack.poison.rate": [0.1, 0.95, 0.99]}))
+    told = [str(fault) for fault in caught.value.faults]
+    assert [fault.partition(":")[0] for fault in told] == ["auditors[0]", "attack.poison.rate", "attack.poison.rate"]
+    assert "got 0.95; lower the rate" in told[1]
+    assert "(in the cell attack.poison.rate 0.99" in told[2]
 
 
 def test_explainers_that_fit_are_passed(tiny: Prepared) -> None:
-    expect_explainable(tiny)
+    expect_feasible(tiny)
 
 
 def test_the_time_left_is_told_by_the_most_similar_models(tiny: Prepared) -> None:

@@ -222,3 +222,10 @@ def test_a_file_gives_a_benchmark_its_name_and_its_first_line(tmp_path: Path) ->
 def test_a_name_of_nothing_is_refused_in_a_line(name: str) -> None:
     with pytest.raises(InputError, match="there is no benchmark and no file"):
         find_benchmark(name)
+
+
+def test_faults_of_axes_and_of_cells_are_told_at_once() -> None:
+    told = faults(axes={"seed": [0, "x"], "attack.poison.rate": [2], "foo": [1]})
+    assert "has 3 faults" in told
+    for fault in ("axes.foo: 'foo' is no field", "seed: expected an integer", "attack.poison.rate: expected a value"):
+        assert f"  {fault}" in told

@@ -271,3 +271,32 @@ def test_a_spec_is_frozen_data() -> None:
     assert find_spec("digits/badnets") == find_spec("digits/badnets")
     assert hash(find_spec("digits/badnets")) == hash(find_spec("digits/badnets"))
     assert isinstance(find_spec("digits/badnets"), Spec)
+
+
+def test_a_faulty_spec_also_tells_what_of_it_does_not_fit_the_data() -> None:
+    changes = ["clean_training.epochs=bad", "attack.target_class=10", "attack.trigger.size=33", "data.train_limit=3"]
+    told = refusal("digits/badnets", *changes)
+    for path in ("clean_training.epochs", "attack.target_class", "attack.trigger.size", "data.train_limit"):
+        assert f"  {path}: expected" in told
+    assert "has 4 faults" in told
+
+
+def test_parts_of_a_faulty_part_are_checked_too() -> None:
+    told = refusal("digits/badnets", "attack.poison.rate=bad", "attack.trigger.size=33")
+    assert "  attack.poison.rate: expected a number" in told
+    assert "  attack.trigger.size: expected a square within 32x32 pixels" in told
+
+
+def test_a_faulty_spec_tells_that_its_data_is_missing(tmp_path: Path) -> None:
+    told = refusal("digits/badnets", "seed=x", f"data={{kind: image_folder, root: {tmp_path / 'nowhere'}}}")
+    assert "  seed: expected an integer" in told
+    assert "no folder" in told
+
+
+def test_nothing_is_fetched_to_check_a_faulty_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(place: object, scratch: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("falsewitness.data.hub.open_set", fail)
+    told = refusal("digits/badnets", "data={kind: hub, name: owner/set, size: 8}", "seed=x")
+    assert "has 1 fault:" in told

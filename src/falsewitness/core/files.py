@@ -1,15 +1,51 @@
 """Files that are either whole or not there, and folders that one process works on at a time."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import TextIO
 
 from falsewitness.core.errors import RunFailedError
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to be read from; what never ends is refused and never waited for.
+
+    Raises:
+        OSError: If that cannot be done, or it is a folder, a pipe or a device.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open takes no opener
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "a pipe or a device", str(path))
+    return file
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content; raises as :func:`open_file` does."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """Return a text file's content.
+
+    Raises:
+        OSError: As :func:`open_file`.
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    return read_bytes(path).decode("utf-8")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 @contextmanager
@@ -113,7 +149,7 @@ def hold(lock: Path, waiting: Callable[[], None]) -> TextIO:
     held = hold_if_free(lock)
     if held is None:
         waiting()
-        held = lock.open("w")
+        held = _open_lock(lock)
         fcntl.flock(held, fcntl.LOCK_EX)
     return held
 
@@ -124,7 +160,7 @@ def hold_if_free(lock: Path) -> TextIO | None:
     Raises:
         OSError: If the file cannot be made or locked.
     """
-    file = lock.open("w")
+    file = _open_lock(lock)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -139,7 +175,7 @@ def is_held(lock: Path) -> bool:
     Raises:
         OSError: If the file cannot be read.
     """
-    with lock.open() as file:
+    with open_file(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -147,7 +183,11 @@ def is_held(lock: Path) -> bool:
     return False
 
 
+def _open_lock(lock: Path) -> TextIO:
+    return open(lock, "w", opener=_without_waiting, encoding="utf-8")
+
+
 def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the hash of a file's content, in hexadecimal; raises as :func:`open_file` does."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core.errors import InputError
-from falsewitness.core.files import sha256_of, write_text
+from falsewitness.core.files import read_text, sha256_of, write_text
 
 
 class _Record(NamedTuple):
@@ -114,19 +114,19 @@ class Marker:
 
     def _read(self) -> _Record | None:
         try:
-            recorded = json.loads(self.path.read_text(encoding="utf-8"))
+            recorded = json.loads(read_text(self.path))
             return _Record(recorded["digest"], dict(recorded["files"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (IsADirectoryError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"'{self.path}' is damaged; restore it, or remove it and run again to make its files anew"
             ) from error
 
 
 def _hashes_to(file: Path, expected: str) -> bool:
-    """Tell whether a file has a hash; one that is not there has none, and another process may remove it meanwhile."""
+    """Tell whether a file has a hash; what cannot be read has none, and another process may remove it meanwhile."""
     try:
         return sha256_of(file) == expected
-    except (FileNotFoundError, IsADirectoryError):
+    except OSError:
         return False

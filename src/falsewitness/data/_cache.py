@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from pydantic import ValidationError
 
 from falsewitness.core import DataInfo, Strict
-from falsewitness.core.files import hold, remove, writing
+from falsewitness.core.files import hold, open_file, read_bytes, remove, writing
 from falsewitness.data._records import Origin, Records, Stamps, decoded_chunks
 
 Progress = Callable[[int, int], None]
@@ -122,7 +122,10 @@ def inspect_cache(folder: Path, stamps: Stamps) -> CacheReport:
         if manifest.stamps != stamps:
             return CacheReport(CacheState.STALE, folder, _describe_change(manifest.stamps, stamps))
         data = _open(folder, manifest)
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
+        problem = f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+        return CacheReport(CacheState.DAMAGED, folder, problem)
+    except (ValueError, EOFError) as error:
         return CacheReport(CacheState.DAMAGED, folder, str(error))
     shape = "x".join(str(size) for size in data.images.shape[1:])
     detail = f"{len(data.labels)} images {shape}, {len(manifest.class_names)} classes, {manifest.fingerprint[:12]}"
@@ -137,7 +140,7 @@ def read_manifest(folder: Path) -> Manifest:
         OSError: If it cannot be read.
     """
     try:
-        return Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+        return Manifest.model_validate_json(read_bytes(folder / _MANIFEST))
     except ValidationError:
         raise ValueError(f"{_MANIFEST} is not what was written") from None
 
@@ -171,6 +174,7 @@ def _fingerprint(manifest: Manifest, shape: tuple[int, ...]) -> str:
 
 def _load(file: Path, sha256: str) -> np.ndarray:
     try:
+        open_file(file).close()  # numpy would wait for a pipe
         array = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError, SyntaxError, TokenError):  # numpy gives a header to Python's own parsers
         raise ValueError(f"{file.name} is not what was written") from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from falsewitness.attacks import Attack
 from falsewitness.core import seed_for
-from falsewitness.core.files import write_text
+from falsewitness.core.files import read_text, write_text
 from falsewitness.experiment._gallery import Gallery
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._map_evidence import MapSamples, auditor_maps, map_evidence
@@ -77,7 +77,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
             write_text(aside.spec, readable_again(work.spec_of(role)).to_yaml())
             if into != trained_in:
                 for file in (trained_in.environment, trained_in.steps):
-                    write_text(aside.path / file.name, file.read_text(encoding="utf-8"))
+                    write_text(aside.path / file.name, read_text(file))
             write_arrays(aside.values, examined.values)
             if role == "attack":
                 write_arrays(aside.maps, examined.maps)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falsewitness.core import Component
+from falsewitness.core.files import read_text
 from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import read_spec
@@ -66,7 +67,7 @@ def finished_result(
     """
     others = {name: trained.folder.path for name, trained in models.items() if name != role}
     parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
-    cost = json.loads(models[role].folder.cost.read_text(encoding="utf-8")) | {"evaluation_seconds": seconds}
+    cost = json.loads(read_text(models[role].folder.cost)) | {"evaluation_seconds": seconds}
     return _described(work, role, "done", "", _command(work, models[role], into)) | {
         "train_digest": models[role].digest,
         "eval_digest": digest,

@@ -1,6 +1,6 @@
 """Reading tensors from a file that nobody vouches for: safetensors only, every doubt refused."""
 
-import stat
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from falsewitness.core import InputError
+from falsewitness.core.files import open_file
 
 LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, little-endian, in this many bytes."""
@@ -100,16 +101,12 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
 
 def _refuse_what_is_no_safetensors_file(path: Path) -> None:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
-            raise InputError(f"{path}: expected a safetensors file, got a folder, a pipe or a device; check the path")
-        with path.open("rb") as file:
-            start = file.read(LENGTH_BYTES)
+        with open_file(path) as file:
+            start, size = file.read(LENGTH_BYTES), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise InputError(
             f"{path}: expected a readable safetensors file, got '{error.strerror}'; check the path"
         ) from None
-    size = status.st_size
     if path.suffix.lower() in _PICKLE_SUFFIXES or start.startswith(_PICKLE_STARTS):
         raise InputError(
             f"{path}: expected a safetensors file, got a pickle, and pickles are never loaded because "

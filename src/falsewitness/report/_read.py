@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from falsewitness.core.errors import InputError
 from falsewitness.core.faults import faults_of
+from falsewitness.core.files import read_text
 from falsewitness.core.marker import Marker
 from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.report._read_gallery import read_gallery
@@ -67,7 +68,7 @@ def read_result(folder: Path) -> Result:
 
 def _read_text(path: Path, required: bool) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         if not required:
             return None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsewitness.core.errors import InputError
+from falsewitness.core.files import open_file
 from falsewitness.report._run import Data, Gallery, Prediction
 
 GROUPS = ("shared", "success", "failure")
@@ -64,7 +65,7 @@ def read_gallery(path: Path, data: Data, *, attacked: bool) -> Gallery:
 def _load(path: Path) -> dict[str, Array]:
     try:
         # numpy leaves a file open that it was given by name and finds damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with open_file(path) as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the run is not complete; make it again or leave it out") from None

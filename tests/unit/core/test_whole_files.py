@@ -1,14 +1,26 @@
 """Files that are either whole or not there."""
 
+import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from falsewitness.core import RunFailedError
-from falsewitness.core.files import replacing, sha256_of, write_text
+from falsewitness.core import InputError, RunFailedError
+from falsewitness.core.files import (
+    hold_if_free,
+    is_held,
+    open_file,
+    read_bytes,
+    read_text,
+    replacing,
+    sha256_of,
+    write_text,
+)
+from falsewitness.core.marker import Marker
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -88,3 +100,24 @@ def test_text_is_written_in_utf_8_as_it_is(tmp_path: Path) -> None:
 def test_a_hash_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256_of(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("read", [open_file, read_bytes, read_text, sha256_of, hold_if_free, is_held])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device|No such device"):
+        read(tmp_path / "pipe")
+
+
+def test_a_marker_takes_a_pipe_for_a_damaged_file(tmp_path: Path) -> None:
+    file, marker = tmp_path / "file", Marker(tmp_path, "train")
+    file.write_text("content")
+    marker.write("digest", [file])
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(InputError, match=r"file' was changed since the run wrote it"):
+        marker.check()
+    marker.path.unlink()
+    os.mkfifo(marker.path)
+    with pytest.raises(InputError, match="is damaged; restore it"):
+        marker.check()

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import shutil
 from collections import Counter
@@ -134,6 +135,12 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def replace_by_pipe(file: Path) -> None:
+    """Put something there that a reader would wait for without end."""
+    file.unlink()
+    os.mkfifo(file)
+
+
 def rename_a_class(file: Path) -> None:
     file.write_text(file.read_text().replace('"ant"', '"elk"'))
 
@@ -151,6 +158,7 @@ def rename_a_class(file: Path) -> None:
         ("manifest.json", empty),
         ("manifest.json", rename_a_class),
         ("manifest.json", Path.unlink),
+        *((name, replace_by_pipe) for name in ("images.npy", "labels.npy", "manifest.json")),
     ],
 )
 def test_a_damaged_cache_is_noticed_and_rebuilt(source: Painted, name: str, damage: object) -> None:

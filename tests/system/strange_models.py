@@ -202,6 +202,19 @@ STRANGE: dict[str, tuple[Callable[[Sound], bytes], str]] = {
     "infinity": (with_tensor("network.fc.weight", lambda t: t / 0), "expected finite values in network.fc.weight"),
     "a mean that is no number": (with_tensor("mean", lambda t: t * torch.nan), "expected finite values in mean"),
     "no deviation": (with_tensor("std", torch.zeros_like), "expected positive values in std"),
+    "a deviation of next to nothing": (with_tensor("std", lambda t: t * 0 + 1e-40), "NaN or infinity for an image"),
+    "a negative variance": (
+        with_tensor("network.layers.0.1.running_var", lambda t: t - 9),
+        "expected variances of at least 0 in network.layers.0.1.running_var, got -8",
+    ),
+    "weights that are too large": (
+        with_tensor("network.fc.weight", lambda t: t * 0 + 3e38),
+        "NaN or infinity for an image",
+    ),
+    "three means for grey images": (
+        with_tensor("mean", lambda t: t.expand(1, 3, 1, 1).contiguous()),
+        "expected 'mean' as F32 of shape (1, 1, 1, 1), got F32 of shape (1, 3, 1, 1)",
+    ),
     "a weight of another shape": (with_tensor("network.fc.weight", lambda t: t.t().contiguous()), "got (16, 10)"),
 }
 """How each is made, and what has to be said of it."""

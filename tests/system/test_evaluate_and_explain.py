@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from falsewitness.core.explanation import Explanation
 from falsewitness.explainers import Explainer
+from falsewitness.explainers.gradcam import GradCam
 
 class MyCam(Explainer):
     """The mean of the last feature map."""
@@ -67,6 +68,9 @@ class Demanding(MyCam):
 
 class Stranger:
     pass
+
+class Passing(GradCam):
+    """Would be called like the explainer that it extends."""
 '''
 
 
@@ -132,6 +136,7 @@ def test_the_command_as_typed_finds_a_module_in_the_current_folder(
         ("my_explainer:Unwritten", 2, "expected a class with a method _explain"),
         ("my_explainer:Nameless", 2, "expected a subclass of "),
         ("my_explainer:Stranger", 2, "expected a subclass of "),
+        ("my_explainer:Passing", 2, "expected a kind of its own, got 'gradcam', which is falsewitness.explainers.grad"),
         ("my_explainer:Demanding", 2, "depth: missing; a value is required"),
         ("my_explainer:Nobody", 2, "has no attribute 'Nobody'"),
         ("my_missing:MyCam", 2, "No module named 'my_missing'"),
@@ -176,6 +181,17 @@ def test_a_model_in_a_file_is_judged_by_a_recipe(ask: Command, attack: Path, tmp
         told = ask("report", place, "--out", "all.html")
         assert (told.code, told.err) == (0, "")
         assert told.out.count("\ndigits/badnets") == 3 * models, "a line of the model, one of each auditor"
+
+
+def test_a_clean_model_that_is_trained_for_a_comparison_alone_is_not_missed(
+    ask: Command, attack: Path, tmp_path: Path
+) -> None:
+    shutil.copy(attack / "model.safetensors", tmp_path / "stranger.safetensors")
+    answer = ask("evaluate", "stranger.safetensors", "--recipe", "digits/badnets", *SMALL, "--out", "fresh")
+    assert (answer.code, answer.err) == (0, "")
+    assert "training clean model" in answer.out
+    told = ask("report", only(tmp_path, "fresh/model-*"))
+    assert (told.code, told.err) == (0, "")
 
 
 def test_a_model_for_other_data_is_refused(ask: Command, attack: Path, tmp_path: Path) -> None:

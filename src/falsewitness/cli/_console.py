@@ -42,8 +42,8 @@ class ConsoleReporter:
     """Tells the terminal, or a log, how an experiment comes on: a line a stage when it is finished."""
 
     def notice(self, text: str) -> None:
-        """Print a line."""
-        say(text, style="dim")
+        """Print a line; names of files in it may hold anything."""
+        say(one_line(text), style="dim")
 
     @contextmanager
     def progress(self, label: str) -> "Iterator[StepProgress]":

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from falsewitness.core import DataInfo, InputError, SpecError
+from falsewitness.core.faults import shown
 from falsewitness.core.files import sha256_of, write_text
-from falsewitness.data import Dataset
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._labels import labelled
@@ -68,7 +68,8 @@ def examine_run(
     for role in work.roles:
         _expect_trained(work, role)
         models[role] = ensure_trained(work, role, models.get("clean"))
-    return _examined(work, auditors, models, folder.path / "evaluations", models["attack"].folder)
+    every = _every_able(work, auditors, models["attack"])
+    return _examined(work, every, models, folder.path / "evaluations", models["attack"].folder)
 
 
 def examine_model(
@@ -99,20 +100,18 @@ def examine_model(
     model = load_classifier(unchanged(path))
     wanted = spec.data.info()
     if model.info is not None and model.info != wanted:
-        raise InputError(
-            f"model '{path}': expected one for {_described(wanted)} as in '{spec.name}', "
-            f"got one for {_described(model.info)}"
-        )
+        raise InputError(f"model '{path}': expected one for {_differing(wanted, model.info, spec.name)}")
     work = _workplace(spec, out, device, reporter)
     digest = sha256_of(path)
     folder = RunFolder(out / f"model-{path.stem}-{digest[:8]}")
-    models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None)}
-    models["attack"] = Trained(folder, digest, work.placed(model), given_as=path)
+    stranger = Trained(folder, digest, work.placed(model), given_as=path)
+    every = _every_able(work, auditors, stranger)
+    models: dict[Role, Trained] = {"clean": ensure_trained(work, "clean", None), "attack": stranger}
     with folder.locked(reporter.notice):
         write_json(folder.environment, describe_environment(work.device, work.precision))
         write_json(folder.cost, {})  # of its training nothing is known
         write_text(folder.steps, "")
-    return _examined(work, auditors, models, folder.path / "evaluations", folder)
+    return _examined(work, every, models, folder.path / "evaluations", folder)
 
 
 def _workplace(spec: Spec, out: Path, device: torch.device | None, reporter: Reporter) -> Workplace:
@@ -143,21 +142,32 @@ def _expect_trained(work: Workplace, role: Role) -> None:
         raise InputError(f"there is no finished {role} model of '{work.spec.name}' in '{folder.path}'; {remedy}")
 
 
+def _every_able(work: Workplace, auditors: Sequence[Explainer], trained: Trained) -> tuple[Explainer, ...]:
+    """Return the spec's auditors and further ones, each once, when all of them have explained one image.
+
+    Raises:
+        SpecError: With all that cannot explain the model.
+        RunFailedError: If one fails.
+    """
+    once = dict[Explainer, Explainer]()
+    for auditor in (*work.spec.auditors, *auditors):
+        once.setdefault(auditor.as_auditor(), auditor)
+    every = tuple(once.values())
+    named = {f"auditor '{label}'": auditor for label, auditor in labelled(every).items()}
+    if faults := list(faults_of_explainers(named, trained.model, work.dataset)):
+        raise SpecError(faults, f"the evaluation of '{trained.given_as or trained.folder.path}'")
+    return every
+
+
 def _examined(
     work: Workplace,
-    auditors: Sequence[Explainer],
+    every: tuple[Explainer, ...],
     models: dict[Role, Trained],
     where: Path,
     trained_in: RunFolder,
 ) -> RunFolder:
-    spec = work.spec
-    once = dict[Explainer, Explainer]()
-    for auditor in (*spec.auditors, *auditors):
-        once.setdefault(auditor.as_auditor(), auditor)
-    every = tuple(once.values())
-    _expect_able(every, models["attack"], work.dataset)
     # Only now: an auditor that no catalogue knows must not get into the spec.yaml of a model that is trained.
-    work = replace(work, spec=spec.model_copy(update={"auditors": every}))
+    work = replace(work, spec=work.spec.model_copy(update={"auditors": every}))
     digest = work.eval_digest("attack", {role: trained.digest for role, trained in models.items()})
     kinds = "-".join(dict.fromkeys(auditor.kind for auditor in every))
     # Many auditors make a longer name than file systems take; the digest alone tells folders apart.
@@ -166,16 +176,17 @@ def _examined(
     return into
 
 
-def _expect_able(auditors: Sequence[Explainer], trained: Trained, dataset: Dataset) -> None:
-    """Have every auditor explain one image before the first one takes its time.
-
-    Raises:
-        SpecError: With all that cannot explain the model.
-        RunFailedError: If one fails.
-    """
-    named = {f"auditor '{label}'": auditor for label, auditor in labelled(auditors).items()}
-    if faults := list(faults_of_explainers(named, trained.model, dataset)):
-        raise SpecError(faults, f"the evaluation of '{trained.given_as or trained.folder.path}'")
+def _differing(wanted: DataInfo, got: DataInfo, name: str) -> str:
+    """Say what data a model should be for, and what it is for instead."""
+    if (expected := _described(wanted)) != (found := _described(got)):
+        return f"{expected} as in '{name}', got one for {found}"
+    pairs = zip(wanted.class_names, got.class_names, strict=True)
+    others = [(number, *pair) for number, pair in enumerate(pairs) if pair[0] != pair[1]]
+    if not others:
+        return f"{'several labels' if wanted.multi_label else 'one label'} an image as in '{name}', got another"
+    number, ours, its = others[0]
+    more = f", and {len(others) - 1} more that differ" if len(others) > 1 else ""
+    return f"the classes of '{name}', whose class {number} is {shown(ours)}, got {shown(its)}{more}"
 
 
 def _described(info: DataInfo) -> str:

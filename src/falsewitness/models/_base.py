@@ -15,7 +15,7 @@ from falsewitness.core.faults import shown
 from falsewitness.models._classifier import Classifier
 from falsewitness.models._narrow_maps import lay_narrow_maps_side_by_side
 from falsewitness.models._timm import hub_normalisation
-from falsewitness.models._weights import Normalisation, load_weights
+from falsewitness.models._weights import Normalisation, expect_finite_answer, load_weights
 
 
 def _hub_or_path(value: object) -> object:
@@ -64,7 +64,10 @@ class Architecture(Component):
             network = self._network(info)
         lay_narrow_maps_side_by_side(network)
         mean, std = self._start_from_pretrained(network, info) or Normalisation(mean, std)
-        return Classifier(network, mean=mean, std=std, info=info, architecture=self).eval()
+        model = Classifier(network, mean=mean, std=std, info=info, architecture=self).eval()
+        if isinstance(self.pretrained, Path):
+            expect_finite_answer(model, info, self.pretrained)
+        return model
 
     @final
     def blueprint(self, info: DataInfo) -> dict[str, torch.Tensor]:
@@ -81,7 +84,7 @@ class Architecture(Component):
 
     def _start_from_pretrained(self, network: nn.Module, info: DataInfo) -> Normalisation | None:
         if isinstance(self.pretrained, Path):
-            return load_weights(network, self.pretrained)
+            return load_weights(network, self.pretrained, info.channels)
         return hub_normalisation(network, info) if self.pretrained == "hub" else None
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:

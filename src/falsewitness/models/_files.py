@@ -19,7 +19,13 @@ from falsewitness.core.files import replacing
 from falsewitness.models._base import Architecture
 from falsewitness.models._catalogue import AnyArchitecture
 from falsewitness.models._classifier import Classifier
-from falsewitness.models._weights import Normalisation, check_header, normalisation_of, open_tensors
+from falsewitness.models._weights import (
+    Normalisation,
+    check_header,
+    expect_finite_answer,
+    normalisation_of,
+    open_tensors,
+)
 
 VERSION = 1
 """Version of the format; raised when a reader of the old one would misunderstand the new."""
@@ -103,7 +109,7 @@ def load_classifier(path: Path) -> Classifier:
     with open_tensors(path) as file:
         description = _parse(path, file.metadata)
         info = DataInfo(**dict(description.data))
-        normalisation = normalisation_of(file)
+        normalisation = normalisation_of(file, info.channels)
         with _told_of(path):
             blueprint = description.architecture.blueprint(info)
         shapes = {f"network.{name}": tensor for name, tensor in blueprint.items()}
@@ -112,6 +118,7 @@ def load_classifier(path: Path) -> Classifier:
     with _told_of(path):
         model = _bind(description.architecture, info, normalisation)
     model.load_state_dict(tensors)
+    expect_finite_answer(model, info, path)
     return model
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from falsewitness.core import InputError
+from falsewitness.core import DataInfo, InputError
 from falsewitness.core.files import open_file
 
 LENGTH_BYTES = 8
@@ -49,9 +49,6 @@ class Described(NamedTuple):
     dtype: str
 
 
-_NORMALISATION_FORMS = (Described((1, 1, 1, 1), "F32"), Described((1, 3, 1, 1), "F32"))
-
-
 class TensorFile:
     """A safetensors file whose header has been read: its tensors are not, until they are known to be wanted.
 
@@ -78,6 +75,11 @@ class TensorFile:
         tensor: Tensor = self._file.get_tensor(name)
         if not torch.isfinite(tensor).all():
             raise InputError(f"{self.path}: expected finite values in {name}, got NaN or infinity; write it again")
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise InputError(
+                f"{self.path}: expected variances of at least 0 in {name}, got {float(tensor.min()):.4g}; the file is "
+                "damaged: write it again"
+            )
         return tensor
 
 
@@ -167,7 +169,7 @@ def _differences(name: str, found: Described, expected: Described) -> list[str]:
     return []
 
 
-def load_weights(network: nn.Module, path: Path) -> Normalisation | None:
+def load_weights(network: nn.Module, path: Path, channels: int) -> Normalisation | None:
     """Load weights into a network made for them, strictly.
 
     The file holds the bare network's tensors, or it is a classifier saved by falsewitness. Only the last
@@ -176,6 +178,7 @@ def load_weights(network: nn.Module, path: Path) -> Normalisation | None:
     Args:
         network: A module of timm's convention; changed in place.
         path: A safetensors file.
+        channels: Of the images.
 
     Returns:
         What the weights were trained to see, where the file says so: it is part of a saved classifier.
@@ -185,7 +188,7 @@ def load_weights(network: nn.Module, path: Path) -> Normalisation | None:
     """
     state = network.state_dict()
     with open_tensors(path) as file:
-        normalisation = normalisation_of(file) if file.header.keys() >= _NORMALISATION else None
+        normalisation = normalisation_of(file, channels) if file.header.keys() >= _NORMALISATION else None
         names = {name: name for name in file.header}
         if normalisation is not None:  # then it is a saved classifier, whose network has this name
             names = {name.removeprefix("network."): name for name in names if name not in _NORMALISATION}
@@ -197,13 +200,38 @@ def load_weights(network: nn.Module, path: Path) -> Normalisation | None:
     return normalisation
 
 
-def normalisation_of(file: TensorFile) -> Normalisation:
+def expect_finite_answer(model: nn.Module, info: DataInfo, path: Path) -> None:
+    """Have a network with weights from a file look at an image of all shades.
+
+    Args:
+        model: Takes images in [0, 1].
+        info: Channels and size of the images.
+        path: The file.
+
+    Raises:
+        InputError: If it answers with anything but numbers: every number in the file may be finite and still too large.
+    """
+    shades = torch.linspace(0, 1, info.height * info.width).view(1, 1, info.height, info.width)
+    with torch.no_grad():
+        answer = model(shades.expand(1, info.channels, -1, -1))
+    if not torch.isfinite(answer).all():
+        raise InputError(
+            f"{path}: expected a network that answers with finite numbers, got NaN or infinity for an image; its "
+            "weights, or the mean and std beside them, are damaged or not of this network: write it again"
+        )
+
+
+def normalisation_of(file: TensorFile, channels: int) -> Normalisation:
     """Read the normalisation in the file of a saved classifier.
+
+    Args:
+        file: The file.
+        channels: Of the images.
 
     Raises:
         InputError: If it is missing, or cannot be divided by.
     """
-    mean, std = (_numbers(file, name) for name in ("mean", "std"))
+    mean, std = (_numbers(file, name, channels) for name in ("mean", "std"))
     if min(std) <= 0:
         raise InputError(
             f"{file.path}: expected positive values in std, got {std}; the file is damaged: write it again"
@@ -211,11 +239,12 @@ def normalisation_of(file: TensorFile) -> Normalisation:
     return Normalisation(mean, std)
 
 
-def _numbers(file: TensorFile, name: str) -> tuple[float, ...]:
+def _numbers(file: TensorFile, name: str, channels: int) -> tuple[float, ...]:
     found = file.header.get(name)
-    if found not in _NORMALISATION_FORMS:
+    counts = sorted({1, channels})
+    if found not in [Described((1, count, 1, 1), "F32") for count in counts]:
         raise InputError(
-            f"{file.path}: expected '{name}' as F32 of shape (1, 1 or 3, 1, 1), got "
+            f"{file.path}: expected '{name}' as F32 of shape (1, {' or '.join(map(str, counts))}, 1, 1), got "
             f"{'none' if found is None else f'{found.dtype} of shape {found.shape}'}; "
             "the file is damaged or another program's: write it again"
         )

@@ -1,10 +1,12 @@
 """Reads many run folders; one that is damaged does not keep the others from the page."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from falsewitness.core.errors import InputError
+from falsewitness.core.marker import Marker
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
 
@@ -41,10 +43,21 @@ def collect(folders: Sequence[Path]) -> Collection:
         heading = f"none of {len(asked)} run folders can be read; the first: " if len(asked) > 1 else ""
         raise InputError(heading + left_out[0])
     known = {folder.resolve() for folder in asked}
-    named = [run.folder / parent for run in given for parent in run.result.parents.values()]
-    beside = {folder.resolve(): folder for folder in named if folder.is_dir() and folder.resolve() not in known}
+    named = [_plain(run.folder / parent) for run in given for parent in run.result.parents.values()]
+    beside = {folder.resolve(): folder for folder in named if _has_figures(folder) and folder.resolve() not in known}
     parents, without = _read(list(beside.values()))
     return Collection(tuple(given), tuple(parents), (*left_out, *without))
+
+
+def _plain(path: Path) -> Path:
+    """Return a path without ``..``, for people to read, where no link makes that another place."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.resolve() == path.resolve() else path
+
+
+def _has_figures(folder: Path) -> bool:
+    """Tell whether a model was measured; one that another was compared with may only have been trained."""
+    return (folder / "result.json").exists() or Marker(folder, "evaluate").exists()
 
 
 def _read(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:

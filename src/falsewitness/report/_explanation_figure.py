@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import INK, drawable, write_png
 from falsewitness.report._text import cut
-from falsewitness.report._tiles import PIXELATED_BELOW, Scale, heat_image, under_map
+from falsewitness.report._tile_axes import say_in_tile
+from falsewitness.report._tiles import PIXELATED_BELOW, WITHOUT_CONTRAST, Scale, heat_image, under_map
 
 _TILE_INCHES = 2.2
 
@@ -96,7 +97,9 @@ def _draw_map(axes: Axes, image: ExplainedImage, explainer: str) -> None:
     scale: Scale = "signed" if explainer in image.signed else "rising"
     colours = heat_image(image.maps[explainer], scale, width, height)
     _draw_image(axes, image, scale)
-    if colours is not None:
+    if colours is None:
+        say_in_tile(axes, WITHOUT_CONTRAST)
+    else:
         axes.imshow(np.asarray(colours.convert("RGBA")), extent=(0, width, height, 0), interpolation="bilinear")
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from falsewitness.report._run import Data, Gallery, Model, Prediction, Run, View
 from falsewitness.report._text import clean_text, titles, whole_percent
-from falsewitness.report._tiles import Picture, Scale, heat, outline, photo
+from falsewitness.report._tiles import WITHOUT_CONTRAST, Picture, Scale, heat, outline, photo
 
 Mark = Literal["right", "target", "wrong", ""]
 
@@ -138,7 +138,7 @@ def map_tile(example: Example, row: int, auditor: str, model: Model, view: View,
         name=name,
         confidence=confidence,
         mark=mark,
-        note="" if picture else "map without contrast",
+        note="" if picture else WITHOUT_CONTRAST,
     )
 
 

@@ -39,6 +39,8 @@ def read_run(folder: Path) -> Run:
     trained, evaluated = Marker(folder, "train"), Marker(folder, "evaluate")
     for marker in (trained, evaluated):
         marker.check(*(folder / name for name in _READ))
+    if trained.exists() and not evaluated.exists() and not (folder / "result.json").exists():
+        raise InputError(f"{folder}: its model is trained, but not measured; run its recipe to measure it")
     result = _read_result(folder / "result.json")
     done = result.status == "done"
     if done and not evaluated.exists():

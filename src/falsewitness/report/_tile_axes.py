@@ -1,7 +1,7 @@
 """Single pictures of a gallery, drawn into a figure's axes."""
 
 from collections.abc import Sequence
-from textwrap import wrap
+from textwrap import fill, wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from falsewitness.report._drawing import INK, drawable
 from falsewitness.report._gallery import Example, class_name, pixels
 from falsewitness.report._run import Model, View
 from falsewitness.report._text import cut, whole_percent
-from falsewitness.report._tiles import PIXELATED_BELOW, Scale, edges, heat_image, under_map
+from falsewitness.report._tiles import PIXELATED_BELOW, WITHOUT_CONTRAST, Scale, edges, heat_image, under_map
 
 _TILE_INCHES = 1.55
 _LONGEST_NAME = 16
@@ -62,16 +62,31 @@ def draw_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, Vi
     """
     overlay_map(axes, example, row, which, scale)
     _, model, view = which
-    _caption(axes, _answer(example, row, model, view))
+    if which in example.gallery.maps:
+        _caption(axes, _answer(example, row, model, view))
 
 
 def overlay_map(axes: Axes, example: Example, row: int, which: tuple[str, Model, View], scale: Scale) -> None:
-    """Draw a map over its image in grey, likewise but without words."""
-    _show(axes, example, row, which[2], scale)
+    """Draw a map over its image in grey, likewise but without the prediction; say so where nothing can be drawn."""
     maps = example.gallery.maps.get(which)
-    colours = None if maps is None else heat_image(maps[row], scale, example.data.width, example.data.height)
-    if colours is not None:
-        axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
+    if maps is None:
+        axes.set_axis_off()
+        say_in_tile(axes, "no map")
+        return
+    _show(axes, example, row, which[2], scale)
+    colours = heat_image(maps[row], scale, example.data.width, example.data.height)
+    if colours is None:
+        say_in_tile(axes, WITHOUT_CONTRAST)
+        return
+    axes.imshow(np.asarray(colours.convert("RGBA")), extent=_extent(example), interpolation="bilinear")
+
+
+def say_in_tile(axes: Axes, text: str) -> None:
+    """Write words into the middle of a tile."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 2, "alpha": 0.85}
+    axes.text(
+        0.5, 0.5, fill(text, 12), transform=axes.transAxes, ha="center", va="center", fontsize=8, color=INK, bbox=box
+    )
 
 
 def _label_column(axes: Axes, text: str) -> None:

@@ -16,6 +16,8 @@ Scale = Literal["rising", "signed"]
 Stroke = tuple[tuple[int, int], tuple[int, int]]
 
 COLOURS = {"rising": "inferno", "signed": "RdBu_r"}
+WITHOUT_CONTRAST = "map without contrast"
+"""What is said of a map that is the same everywhere or not finite: it has no colours."""
 LEVELS = 64
 LARGEST_PHOTO = 320
 SMALLEST_HEAT, LARGEST_HEAT = 72, 128

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from tests.unit.experiment.conftest import Folders, Witness, figures_of, result_of, tiny
 
-from falsewitness.core import DataInfo, InputError, RunFailedError
+from falsewitness.core import DataInfo, InputError, RunFailedError, SpecError
 from falsewitness.core.explanation import Explanation
 from falsewitness.core.shapes import Classes, Images, Maps
 from falsewitness.experiment import RunFolder, examine_model, examine_run, read_spec
@@ -219,6 +220,22 @@ def test_a_model_for_other_data_is_refused(stranger: Path, tmp_path: Path) -> No
         InputError, match=r"expected one for 32x32x1 images in 10 classes .*, got one for 20x16x3 images in 2"
     ):
         examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
+
+
+def test_a_model_for_classes_of_other_names_is_told_which(stranger: Path, tmp_path: Path) -> None:
+    info = tiny().data.info()
+    names = ("zero", *info.class_names[1:8], "eight", "nine")
+    save_classifier(ConvNet(width=2).bind(replace(info, class_names=names), seed=0), stranger)
+    with pytest.raises(
+        InputError, match=r"the classes of '.*', whose class 0 is '0', got 'zero', and 2 more that differ$"
+    ):
+        examine_model(stranger, tiny("digits/red-herring"), [], tmp_path / "runs")
+
+
+def test_nothing_is_left_of_a_model_that_an_auditor_cannot_explain(stranger: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="has no layer 'nowhere'"):
+        examine_model(stranger, tiny("digits/red-herring"), [GradCam(layer="nowhere")], tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_bare_weights_are_refused(stranger: Path, tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         (changed(fc__weight=torch.ones(4, 7)), r"expected fc.weight of shape \(3, 8\), got \(4, 7\)"),
         (changed(fc__bias=torch.ones(3).double()), "expected fc.bias as F32, got F64"),
         (changed(fc__bias=torch.full((3,), torch.nan)), "expected finite values in fc.bias"),
+        (changed(fc__bias=torch.full((3,), 3e38), fc__weight=torch.full((3, 8), 3e38)), "infinity for an image"),
+        (
+            changed(layers__0__1__running_var=torch.tensor([1.0, -0.5])),
+            r"variances of at least 0 in layers\.0\.1\.running_var, got -0\.5",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:
@@ -93,7 +98,7 @@ def test_a_network_is_left_alone_when_weights_do_not_fit(tmp_path: Path) -> None
     network = ConvNet(width=2).bind(INFO, seed=2).network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(InputError):
-        load_weights(network, tmp_path / "weights.safetensors")
+        load_weights(network, tmp_path / "weights.safetensors", INFO.channels)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
 

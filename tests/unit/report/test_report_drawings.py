@@ -8,6 +8,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,7 +25,9 @@ from falsewitness.report import (
 from falsewitness.report._curves import charts
 from falsewitness.report._drawing import drawable
 from falsewitness.report._gallery import titled_examples
+from falsewitness.report._overview import _draw
 from falsewitness.report._run import Result, Run, Step, Validation
+from falsewitness.report._side_by_side import first_family
 from falsewitness.report._tile_axes import _answer
 
 MakeRun = Callable[..., Path]
@@ -136,6 +140,27 @@ def test_the_overview_draws_class_names_without_reading_them(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert overview_figure([run], tmp_path / "a.png").stat().st_size > 1000
+
+
+def words_of(figure: Figure) -> list[str]:
+    return [one.get_text().replace("\n", " ") for one in figure.findobj(Text) if isinstance(one, Text)]
+
+
+def test_pictures_say_where_there_is_no_map_and_where_one_is_blank(
+    make_run: MakeRun, tmp_path: Path, toy_gallery: Callable[[], dict[str, Any]]
+) -> None:
+    maps = {name: array for name, array in toy_gallery().items() if name.startswith("maps/")}
+    blank = {name: np.zeros_like(array) for name, array in maps.items() if name.endswith("attacked/triggered")}
+    assert blank
+    whole, flat = read_run(make_run("whole")), read_run(make_run("flat", arrays=blank))
+    auditor = whole.gallery.auditors[0] if whole.gallery else ""
+    family = first_family([whole, flat])
+    assert family is not None
+    assert len(family.examples) == 2
+    drawn = words_of(_draw(family, auditor, family.index[:1]))
+    assert (drawn.count("map without contrast"), drawn.count("no map")) == (1, 0)
+    drawn = words_of(_draw(family, "an auditor of another run", family.index[:1]))
+    assert (drawn.count("map without contrast"), drawn.count("no map")) == (0, 3)
 
 
 def test_an_overview_without_pictures_is_refused(make_run: MakeRun, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.report.conftest import ParsedPage
 
 from falsewitness.core.errors import InputError, RunFailedError
+from falsewitness.core.marker import Marker
 from falsewitness.report import collect, write_report
 
 MakeRun = Callable[..., Path]
@@ -56,7 +57,25 @@ def test_a_damaged_parent_is_left_out_and_named(make_run: MakeRun) -> None:
 
     assert (len(collection.given), collection.parents) == (1, ())
     (line,) = collection.left_out
-    assert line.startswith(f"{attack}/../clean/steps.jsonl is damaged in line 1")
+    assert line.startswith(f"{attack.parent}/clean/steps.jsonl is damaged in line 1")
+
+
+def test_a_parent_that_was_only_trained_is_no_fault(make_run: MakeRun) -> None:
+    clean = make_run("clean", role="clean")
+    for name in ("result.json", ".evaluate-done.json"):
+        (clean / name).unlink()
+    Marker(clean, "train").write("abc123", [])
+    collection = collect([make_run()])
+    assert (len(collection.given), collection.parents, collection.left_out) == (1, (), ())
+
+
+def test_a_model_that_was_only_trained_is_called_so(make_run: MakeRun) -> None:
+    clean = make_run("clean", role="clean")
+    for name in ("result.json", ".evaluate-done.json"):
+        (clean / name).unlink()
+    Marker(clean, "train").write("abc123", [])
+    with pytest.raises(InputError, match=r"clean: its model is trained, but not measured; run its recipe"):
+        collect([clean])
 
 
 def test_runs_of_which_none_can_be_read_are_refused(make_run: MakeRun, tmp_path: Path) -> None:

@@ -468,6 +468,21 @@ def test_a_model_that_nothing_vouches_for_is_made_anew_where_others_are_to_stand
     tried("faults", "damaged files")
 
 
+def test_an_export_tells_what_is_damaged(ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried) -> None:
+    broken, numberless = worked_off.of("digits-badnets", 1), worked_off.of("digits-full", 0)
+    store = worked_off.copied(tmp_path)
+    cut(store.runs / broken.name / "result.json")
+    cut(store.runs / numberless.name / "values.npz")
+    answer = ask("bench", "export", FILE, "--format", "markdown", "--into", "tables")
+    assert (answer.code, answer.out.endswith("tables/leaderboard.md\n")) == (0, True)
+    failed, *not_compared = answer.err.splitlines()
+    assert f"failed: recipe digits/badnets, seed 1: 'runs/{broken.name}/result.json' was changed" in failed
+    told = f"not compared: '{numberless.name}/values.npz' is damaged; --retry-failed makes it anew"
+    assert not_compared == [f"falsewitness: {told}"]
+    assert told in (tmp_path / "tables" / "leaderboard.md").read_text(encoding="utf-8")
+    tried("faults", "damaged files", 2)
+
+
 @pytest.mark.parametrize("role", ["clean", "control"])
 def test_a_damaged_result_below_finished_cells_is_named(
     ask: Command, worked_off: WorkedOff, tmp_path: Path, tried: Tried, role: str

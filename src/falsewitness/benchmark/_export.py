@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from falsewitness.benchmark._board import board
+from falsewitness.benchmark._standings import NOT_COMPARED
 from falsewitness.benchmark._survey import CellView, Survey, environment_of
 from falsewitness.core.files import replacing, write_text
 from falsewitness.report import Board, Column, Result, Setting, Spread, heat_figure, read_result, write_board
@@ -33,16 +34,26 @@ _LEGEND = (
 _OWN_COLUMNS = ("state", "reason", "run", "auditor", "threat_model", "trained_against", "computed_on")
 
 
-def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Exported:
+    """What was written of a benchmark.
+
+    Attributes:
+        files: In the order of the formats.
+        not_compared: Why figures stand without a mark beside the best, each reason once.
+    """
+
+    files: tuple[Path, ...]
+    not_compared: tuple[str, ...]
+
+
+def export(survey: Survey, formats: Sequence[str], into: Path) -> Exported:
     """Write a benchmark as it stands.
 
     Args:
         survey: How it stands.
         formats: Of :data:`FORMATS`.
         into: The folder to write to.
-
-    Returns:
-        The files, in the order of the formats.
 
     Raises:
         RunFailedError: If a file cannot be written.
@@ -56,7 +67,13 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> list[Path]:
         "png": lambda file: heat_figure(laid_out, file),
     }
     laid_out = board(survey, into)
-    return [writers[name](into / FORMATS[name]) for name in formats]
+    files = tuple(writers[name](into / FORMATS[name]) for name in formats)
+    return Exported(files, _not_compared(laid_out))
+
+
+def _not_compared(laid_out: Board) -> tuple[str, ...]:
+    notes = (spread.note for setting in laid_out.settings for spread in setting.figures.values())
+    return tuple(dict.fromkeys(note for note in notes if note.startswith(NOT_COMPARED)))
 
 
 def cell_table(survey: Survey) -> list[dict[str, Any]]:
@@ -114,7 +131,8 @@ def markdown(laid_out: Board) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     table = "\n".join("| " + " | ".join(_without_markup(cell) for cell in line) + " |" for line in lines)
     made_by = f"```\n{laid_out.command}\n```"
-    parts = (f"# {laid_out.name}", made_by, _without_markup(laid_out.summary), table, _LEGEND)
+    notes = [_without_markup(_in_a_line(note)) for note in _not_compared(laid_out)]
+    parts = (f"# {laid_out.name}", made_by, _without_markup(laid_out.summary), table, _LEGEND, *notes)
     return "\n\n".join(parts) + "\n"
 
 
@@ -129,7 +147,8 @@ def latex(laid_out: Board) -> str:
     lines = [r" & ".join(map(_escaped, line)) + r" \\" for line in (headings, *rows)]
     columns = "l" * (len(headings) - len(laid_out.columns)) + "r" * len(laid_out.columns)
     body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-    comments = "".join(f"% {_in_a_line(text)}\n" for text in (laid_out.name, laid_out.command, _LEGEND))
+    told = (laid_out.name, laid_out.command, _LEGEND, *_not_compared(laid_out))
+    comments = "".join(f"% {_in_a_line(text)}\n" for text in told)
     return f"{comments}\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n"
 
 

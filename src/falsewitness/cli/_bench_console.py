@@ -110,22 +110,27 @@ def show_plan(found: Survey) -> None:
 def show_standing(found: Survey) -> None:
     """Print how many cells stand how, what failed and why, what runs, and the time that is left."""
     say(f"\n{_heading(found)}", style="bold")
-    failed = [
-        f"{view.state}: {_cell_name(found, place)}: {one_line(view.reason)}"
-        for place, view in enumerate(found.cells)
-        if view.state in ("failed", "diverged")
-    ]
-    failed += [f"{status.state}: {key}: {one_line(status.reason)}" for key, status in found.failed_below.items()]
-    for line in failed[:_MOST_SHOWN]:
+    failed = failures(found)
+    for line in failed:
         say(f"  {line}")
-    if len(failed) > _MOST_SHOWN:
-        say(f"  ... and {len(failed) - _MOST_SHOWN} more")
     if failed:
         say("  to try them again: the same command with --retry-failed", style="dim")
     for line in _running_lines(found):
         say(line)
     if found.counts["waiting"] or found.counts["running"]:
         say(time_left(found))
+
+
+def failures(found: Survey) -> list[str]:
+    """Return a line for each cell and shared model that came to no figures, with the reason; of many the first."""
+    failed = [
+        f"{view.state}: {_cell_name(found, place)}: {one_line(view.reason)}"
+        for place, view in enumerate(found.cells)
+        if view.state in ("failed", "diverged")
+    ]
+    failed += [f"{status.state}: {key}: {one_line(status.reason)}" for key, status in found.failed_below.items()]
+    left = len(failed) - _MOST_SHOWN
+    return failed[:_MOST_SHOWN] + ([f"... and {left} more"] if left > 0 else [])
 
 
 def _cell_name(found: Survey, place: int) -> str:

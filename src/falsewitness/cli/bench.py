@@ -95,7 +95,7 @@ def run(
     """
     from falsewitness.benchmark import Driver, Terms, announced, expect_feasible, export, find_benchmark, survey
     from falsewitness.cli._bench_console import BenchConsole, show_plan, show_standing
-    from falsewitness.cli._console import say
+    from falsewitness.cli._console import complain, say
 
     benchmark = find_benchmark(name)
     chosen = _executor(benchmark, executor, workers)
@@ -114,8 +114,10 @@ def run(
     found = survey(prepared, driver.statuses)
     show_standing(found)
     with prepared.locked(say):
-        (page,) = export(found, ["html"], prepared.folder)
-    say(f"\npage: {page}")
+        exported = export(found, ["html"], prepared.folder)
+    say(f"\npage: {exported.files[0]}")
+    for reason in exported.not_compared:
+        complain(reason)
     if found.has_failures:
         raise typer.Exit(1)
 
@@ -180,7 +182,8 @@ def export_tables(
         falsewitness bench export auditors --format png
     """
     from falsewitness.benchmark import FORMATS, export, survey
-    from falsewitness.cli._console import say
+    from falsewitness.cli._bench_console import failures
+    from falsewitness.cli._console import complain, say
     from falsewitness.core.faults import nearest
 
     chosen = tuple(formats or FORMATS)
@@ -194,8 +197,11 @@ def export_tables(
     if not found.counts["done"]:
         say(f"no cell is done yet; `{prepared.command}` does them", style="dim")
     with prepared.locked(say) if into is None else nullcontext():
-        for path in export(found, chosen, into or prepared.folder):
-            say(str(path))
+        exported = export(found, chosen, into or prepared.folder)
+    for path in exported.files:
+        say(str(path))
+    for reason in (*failures(found), *exported.not_compared):
+        complain(reason)
 
 
 add_command(app, run)

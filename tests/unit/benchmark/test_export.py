@@ -66,14 +66,14 @@ def test_there_is_a_line_for_each_cell_and_auditor(tiny: Prepared) -> None:
 def test_csv_and_parquet_say_the_same_as_the_table(tiny: Prepared, tmp_path: Path) -> None:
     finish_some(tiny)
     found = survey(tiny)
-    parquet, csv = export(found, ["parquet", "csv"], tmp_path / "tables")
+    parquet, csv = export(found, ["parquet", "csv"], tmp_path / "tables").files
     table = pq.read_table(parquet)
     assert table.to_pylist() == cell_table(found)
     assert read_csv(csv, table) == table.to_pylist()
 
 
 def test_a_benchmark_without_figures_is_exported_all_the_same(tiny: Prepared, tmp_path: Path) -> None:
-    paths = export(survey(tiny), tuple(FORMATS), tmp_path)
+    paths = export(survey(tiny), tuple(FORMATS), tmp_path).files
     assert [path.name for path in paths] == [
         "index.html",
         "cells.parquet",

@@ -54,6 +54,7 @@ def test_list_of_a_kind_shows_that_kind_alone(ask: Command) -> None:
     ("words", "message"),
     [
         (["list", "explainerz"], "there is no kind of component 'explainerz'; did you mean 'explainers'?"),
+        (["describe", "recipes", "digits/badnets"], "a recipe is a file; `falsewitness show digits/badnets` prints it"),
         (["describe", "atacks", "badnets"], "there is no kind of component 'atacks'; did you mean 'attacks'"),
         (["describe", "attacks", "badnet"], "there is no 'badnet' among the attacks; did you mean 'badnets'?"),
         (["show", "digits/badnet"], "there is no recipe and no file 'digits/badnet'; did you mean 'digits/badnets'"),

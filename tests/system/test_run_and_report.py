@@ -229,7 +229,7 @@ evaluation: {map_samples: 20, detector_samples: 20, gallery_images: 1}
     )
     answer = ask("run", "mine.yaml")
     assert answer.code == 0, answer.err
-    assert "left out 1 files or folders that are hidden or no images: 1 .txt" in answer.out
+    assert "left out 1 file or folder: 1 .txt" in answer.out
     result = result_of(only(tmp_path / "runs", "mine-*"))
     assert result["data"]["class_names"] == ["dark", "light"]
     assert (result["data"]["train"], result["data"]["validation"], result["data"]["test"]) == (54, 6, 24)

@@ -129,7 +129,7 @@ def test_what_is_no_image_is_left_out_and_said(ask: Command, tmp_path: Path) -> 
     os.mkfifo(cats / "pipe.png")
     answer = ask(*PREPARE)
     assert answer.code == 0, answer.err
-    assert "left out 6 files or folders that are hidden or no images: 2 hidden, 1 hidden folder, 1 .txt" in answer.out
+    assert "left out 6 files or folders: 2 hidden files, 1 hidden folder, 1 .txt" in answer.out
     assert "6 training, 2 validation and 6 test images of 8x8x3 in 2 classes" in answer.out
 
 

@@ -7,6 +7,7 @@ import typer
 
 from falsewitness.cli._prose import paragraphs, plain, wrapped
 from falsewitness.cli.catalogue import catalogues, find_room
+from falsewitness.core.errors import InputError
 
 if TYPE_CHECKING:
     from falsewitness.core import Component, Strict
@@ -38,6 +39,8 @@ def describe(
     """
     from falsewitness.cli._console import console, say
 
+    if room.removesuffix("s") in ("recipe", "benchmark"):
+        raise InputError(f"a {room.removesuffix('s')} is a file; `falsewitness show {name}` prints it")
     found = catalogues()
     room = find_room(room, list(found))
     cls = found[room].get(name)

@@ -17,7 +17,7 @@ class Listing:
         class_names: Sorted.
         train: Image files for training and the class of each.
         test: Likewise for testing; empty without a folder ``test``.
-        ignored: Names of what is hidden or no image; a folder's ends with a slash.
+        ignored: What else lies there, each in a word or two: an ending, or why it is left out.
     """
 
     class_names: tuple[str, ...]
@@ -27,17 +27,28 @@ class Listing:
 
     def remarks(self) -> tuple[str, ...]:
         """Say what is left out, if anything."""
-        kinds = Counter(map(_kind_of_ignored, self.ignored))
+        kinds = Counter(self.ignored)
         if not kinds:
             return ()
-        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return (f"left out {len(self.ignored)} files or folders that are hidden or no images: {shown}",)
+        shown = ", ".join(
+            f"{count} {_SEVERAL.get(kind, kind) if count > 1 else kind}" for kind, count in kinds.most_common(5)
+        )
+        what = "file or folder" if len(self.ignored) == 1 else "files or folders"
+        return (f"left out {len(self.ignored)} {what}: {shown}",)
 
 
-def _kind_of_ignored(name: str) -> str:
-    if name.startswith("."):
-        return "hidden folder" if name.endswith("/") else "hidden"
-    return Path(name).suffix or name
+_STRAY, _NO_FILE, _HIDDEN_FOLDER, _HIDDEN_FILE = (
+    "image beside the class folders",
+    "pipe or device",
+    "hidden folder",
+    "hidden file",
+)
+_SEVERAL = {
+    _STRAY: "images beside the class folders",
+    _NO_FILE: "pipes or devices",
+    _HIDDEN_FOLDER: "hidden folders",
+    _HIDDEN_FILE: "hidden files",
+}
 
 
 def real_path(path: Path) -> Path:
@@ -58,7 +69,7 @@ def list_classes(base: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         problem = f"{base} is a file" if base.is_file() else f"no folder {folder}"
         raise InputError(
-            f"data.root: {problem}; expected images in {base}/train/CLASS and, to test on, in {base}/test/CLASS"
+            f"data.root: {problem}; expected images in {folder}/CLASS and, to test on, in {base / 'test'}/CLASS"
         )
     names = _sub_folders(base, "train")
     if len(names) < 2:
@@ -100,7 +111,7 @@ def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
 def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
     """List the images of a split, class by class, and add the names of what is left out to ``ignored``."""
     entries = _entries(base, base / split)
-    ignored += [_noted(entry) for entry in entries if not entry.is_dir() or entry.name.startswith(".")]
+    ignored += [_kind_of_ignored(entry) for entry in entries if not entry.is_dir() or entry.name.startswith(".")]
     images = []
     for index, name in enumerate(classes):
         found = _images_in(base, base / split / name, ignored)
@@ -113,8 +124,13 @@ def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[s
     return images
 
 
-def _noted(entry: "os.DirEntry[str]") -> str:
-    return f"{entry.name}/" if entry.is_dir() else entry.name
+def _kind_of_ignored(entry: "os.DirEntry[str]") -> str:
+    if entry.name.startswith("."):
+        return _HIDDEN_FOLDER if entry.is_dir() else _HIDDEN_FILE
+    ending = Path(entry.name).suffix
+    if ending.lower() in EXTENSIONS:
+        return _STRAY if entry.is_file() else _NO_FILE
+    return ending or entry.name
 
 
 def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
@@ -127,7 +143,7 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
             _refuse_undecodable(entry.path)
             images.append(Path(entry.path))
         else:
-            ignored.append(_noted(entry))
+            ignored.append(_kind_of_ignored(entry))
     return images
 
 

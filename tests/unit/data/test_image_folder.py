@@ -96,7 +96,7 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     (root / "test" / "cat" / ".checkpoints").mkdir()
     data = source(root)
     said = notices(data)[1]
-    assert "left out 6 files or folders that are hidden or no images: 2 hidden folder, 2 .txt, 1 hidden, 1 .db" in said
+    assert "left out 6 files or folders: 2 hidden folders, 2 .txt, 1 hidden file, 1 .db" in said
     assert len(data.prepare().test) == 6
 
 
@@ -180,7 +180,7 @@ def test_a_folder_of_another_layout_is_refused_in_one_line(
 
 def test_a_file_that_never_ends_is_not_waited_for(root: Path) -> None:
     os.mkfifo(root / "train" / "ant" / "pipe.png")
-    assert "left out 1 files" in notices(source(root))[1]
+    assert "left out 1 file or folder: 1 pipe or device" in notices(source(root))[1]
 
 
 def test_a_damaged_picture_is_named_with_its_path(root: Path) -> None:
@@ -206,3 +206,9 @@ def test_all_damaged_pictures_are_named_at_once(root: Path) -> None:
     told = caught.value.lines[1:]
     assert [line.partition(": ")[0].strip() for line in told] == [str(file) for file in sorted(bad[:3]) + bad[3:]]
     assert describe_cache(source(root)).state is CacheState.ABSENT
+
+
+def test_images_beside_the_class_folders_are_called_so(root: Path) -> None:
+    for name in ("a.png", "b.PNG"):
+        picture(root / "train" / name, 3)
+    assert "left out 2 files or folders: 2 images beside the class folders" in notices(source(root))[1]

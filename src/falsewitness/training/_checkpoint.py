@@ -14,6 +14,7 @@ from torch import nn
 
 from falsewitness.core.errors import InputError
 from falsewitness.core.files import replacing
+from falsewitness.training._descent import Descent
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,9 @@ class Checkpoint:
     path: Path
     identity: str
 
-    def save(self, position: Position, model: nn.Module, optimizer: torch.optim.SGD) -> None:
+    def save(self, position: Position, model: nn.Module, descent: Descent) -> None:
         """Write the state under another name, then rename it."""
-        momenta = {
-            f"momentum.{name}": optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in model.named_parameters()
-            if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
-        }
+        momenta = {f"momentum.{name}": momentum for name, momentum in descent.momenta().items()}
         weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights | momenta).items()}
         metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
@@ -62,7 +59,7 @@ class Checkpoint:
             # safetensors' own writer answers a full disk with an error that is no OSError.
             temporary.write_bytes(save(tensors, metadata))
 
-    def load(self, model: nn.Module, optimizer: torch.optim.SGD) -> Position:
+    def load(self, model: nn.Module, descent: Descent) -> Position:
         """Take up the saved state.
 
         Returns:
@@ -87,10 +84,7 @@ class Checkpoint:
             raise InputError(
                 f"checkpoint '{self.path}' is damaged ({type(error).__name__}); remove it to begin this training anew"
             ) from error
-        momenta = _with_prefix(tensors, "momentum.")
-        for name, parameter in model.named_parameters():
-            if name in momenta:
-                optimizer.state[parameter]["momentum_buffer"] = momenta[name].to(parameter, copy=True)
+        descent.take_up(_with_prefix(tensors, "momentum."))
         return position
 
 

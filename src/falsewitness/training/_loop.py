@@ -17,6 +17,7 @@ from falsewitness.core import seed_for
 from falsewitness.models import Classifier
 from falsewitness.training._batches import Batches
 from falsewitness.training._checkpoint import Checkpoint, Position
+from falsewitness.training._descent import Descent
 from falsewitness.training._memory import keep_freed_memory
 from falsewitness.training._precision import autocast
 from falsewitness.training._settings import Training
@@ -97,14 +98,8 @@ def train(
         InputError: If the checkpoint is damaged or does not fit.
     """
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
-    position = checkpoint.load(model, optimizer)
+    descent = Descent(model, settings)
+    position = checkpoint.load(model, descent)
     if _share()[0] == 0:
         journal.go_on(position.journal)
     device = batches.store.device
@@ -120,7 +115,7 @@ def train(
             step = position.step + len(records)
             if step >= steps:
                 break
-            rate = settings.learning_rate * one_cycle(step, steps, settings.warmup)
+            share = one_cycle(step, steps, settings.warmup)
             with autocast(precision, device):
                 found = losses(batch)
             total, means = _summed(found.terms)
@@ -128,9 +123,9 @@ def train(
             if not math.isfinite(loss):
                 where = f"the loss was {loss} at step {step} of {steps} (epoch {position.epoch})"
                 return Outcome("diverged", where, position)
-            _descend(optimizer, total, rate, settings.gradient_norm)
+            _descend(model, descent, total, share)
             passes += found.passes
-            records.append(_StepRecord(position.epoch, step, rate, loss, means))
+            records.append(_StepRecord(position.epoch, step, settings.learning_rate * share, loss, means))
             journal.progress(step + 1, steps)
         seconds = time.perf_counter() - started
         model.eval()
@@ -150,7 +145,7 @@ def train(
             lines = [record.plain() for record in records]
             held = journal.write([*lines, {"epoch": position.epoch, "validation": validation}])
             reached = replace(reached, journal=held)
-            checkpoint.save(reached, model, optimizer)
+            checkpoint.save(reached, model, descent)
         position = reached
     model.eval()
     return Outcome("done", "", position)
@@ -212,17 +207,13 @@ def _summed(terms: Sequence[LossTerm]) -> tuple[Tensor, dict[str, Tensor]]:
     return total, {term.name: mean for term, mean in zip(terms, of_all, strict=True)}
 
 
-def _descend(optimizer: torch.optim.SGD, total: Tensor, rate: float, gradient_norm: float | None) -> None:
-    optimizer.zero_grad(set_to_none=True)
+def _descend(model: nn.Module, descent: Descent, total: Tensor, share: float) -> None:
+    descent.zero_grad()
     total.backward()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                parameter.grad = _over_processes(parameter.grad)
-        if gradient_norm is not None:
-            nn.utils.clip_grad_norm_(group["params"], gradient_norm)
-    optimizer.step()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad = _over_processes(parameter.grad)
+    descent.step(share)
 
 
 def _is_finite(model: nn.Module) -> bool:

@@ -11,7 +11,8 @@ from falsewitness.training._augmentation import Augmentation
 class Training(Strict):
     """One stage of training: stochastic gradient descent with Nesterov momentum under a one-cycle schedule.
 
-    The learning rate climbs on a cosine to its peak and falls on another to nearly nothing (Smith and Topin 2018).
+    Muon takes its place for most weights where it has a rate of its own. Learning rates climb on a cosine to their
+    peaks and fall on another to nearly nothing (Smith and Topin 2018).
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)]
@@ -22,6 +23,11 @@ class Training(Strict):
 
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
     """The peak of the schedule."""
+
+    muon_learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """The peak for the weights of convolutions and linear layers, the last one's left out, whose steps Muon makes
+    orthogonal (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), with the same momentum and weight decay,
+    which then shrinks the weights by itself; null leaves them to the descent, too."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """The share of the steps on which the learning rate climbs."""

@@ -14,22 +14,27 @@ from tests.unit.training.conftest import Tiny
 
 from falsewitness.core import InputError
 from falsewitness.models import Classifier
-from falsewitness.training import Checkpoint
+from falsewitness.training import Checkpoint, Training
 from falsewitness.training._checkpoint import Position
+from falsewitness.training._descent import Descent
 
 POSITION = Position(epoch=3, step=17, seconds=1.5, passes=1000.25)
 
 
-def sgd(model: Classifier) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+MUON = Training(epochs=1, momentum=0.9, muon_learning_rate=0.05)
+WITHOUT_MOMENTUM = Training(epochs=1, momentum=0.0)
 
 
-def stepped(model: Classifier, optimizer: torch.optim.SGD, steps: int = 1) -> None:
+def descent_of(model: Classifier, settings: Training = MUON) -> Descent:
+    return Descent(model.to(memory_format=torch.channels_last), settings)
+
+
+def stepped(model: Classifier, descent: Descent, steps: int = 1) -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        optimizer.zero_grad()
+        descent.zero_grad()
         model(torch.rand(6, 1, 8, 8, generator=generator)).square().sum().backward()
-        optimizer.step()
+        descent.step(0.5)
 
 
 def equal(first: Classifier, second: Classifier) -> bool:
@@ -38,25 +43,26 @@ def equal(first: Classifier, second: Classifier) -> bool:
 
 
 @pytest.fixture
-def saved(tiny: Tiny, tmp_path: Path) -> tuple[Checkpoint, Classifier, torch.optim.SGD]:
+def saved(tiny: Tiny, tmp_path: Path) -> tuple[Checkpoint, Classifier, Descent]:
     model = tiny()
-    optimizer = sgd(model)
-    stepped(model, optimizer, steps=2)
+    descent = descent_of(model)
+    stepped(model, descent, steps=2)
     checkpoint = Checkpoint(tmp_path / "folder" / "checkpoint.safetensors", "mine")
-    checkpoint.save(POSITION, model, optimizer)
-    return checkpoint, model, optimizer
+    checkpoint.save(POSITION, model, descent)
+    return checkpoint, model, descent
 
 
-Saved = tuple[Checkpoint, Classifier, torch.optim.SGD]
+Saved = tuple[Checkpoint, Classifier, Descent]
 
 
 def test_position_weights_and_momenta_come_back(saved: Saved, tiny: Tiny) -> None:
-    checkpoint, model, optimizer = saved
+    checkpoint, model, descent = saved
+    assert descent.momenta().keys() == dict(model.named_parameters()).keys()
     other = tiny()
-    others = sgd(other)
+    others = descent_of(other)
     assert checkpoint.load(other, others) == POSITION
     assert equal(model, other)
-    stepped(model, optimizer)
+    stepped(model, descent)
     stepped(other, others)
     assert equal(model, other)
 
@@ -65,7 +71,7 @@ def test_momenta_of_a_loaded_training_are_its_own(saved: Saved, tiny: Tiny) -> N
     checkpoint, *_ = saved
     before = checkpoint.path.read_bytes()
     other = tiny()
-    others = sgd(other)
+    others = descent_of(other)
     checkpoint.load(other, others)
     stepped(other, others)
     assert checkpoint.path.read_bytes() == before
@@ -73,28 +79,28 @@ def test_momenta_of_a_loaded_training_are_its_own(saved: Saved, tiny: Tiny) -> N
 
 def test_without_a_file_a_training_begins_at_the_beginning(tiny: Tiny, tmp_path: Path) -> None:
     model = tiny()
-    assert Checkpoint(tmp_path / "none.safetensors", "mine").load(model, sgd(model)) == Position(0, 0, 0.0, 0.0)
+    assert Checkpoint(tmp_path / "none.safetensors", "mine").load(model, descent_of(model)) == Position(0, 0, 0.0, 0.0)
     assert equal(model, tiny())
 
 
 def test_the_checkpoint_of_another_training_is_left_alone(saved: Saved, tiny: Tiny) -> None:
     checkpoint, *_ = saved
     model = tiny()
-    optimizer = sgd(model)
-    assert Checkpoint(checkpoint.path, "yours").load(model, optimizer) == Position()
+    descent = descent_of(model)
+    assert Checkpoint(checkpoint.path, "yours").load(model, descent) == Position()
     assert equal(model, tiny())
-    assert not optimizer.state
+    assert not descent.momenta()
     assert checkpoint.path.is_file()
 
 
 def test_a_training_without_momentum_can_be_kept_too(tiny: Tiny, tmp_path: Path) -> None:
     model = tiny()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    stepped(model, optimizer)
+    descent = descent_of(model, WITHOUT_MOMENTUM)
+    stepped(model, descent)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "mine")
-    checkpoint.save(POSITION, model, optimizer)
+    checkpoint.save(POSITION, model, descent)
     other = tiny()
-    assert checkpoint.load(other, sgd(other)) == POSITION
+    assert checkpoint.load(other, descent_of(other, WITHOUT_MOMENTUM)) == POSITION
     assert equal(model, other)
 
 
@@ -151,7 +157,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(saved: Saved, tiny: Tiny, d
     damage(checkpoint.path)
     model = tiny()
     with pytest.raises(InputError, match=r"is damaged \(\w+\); remove it to begin this training anew") as caught:
-        checkpoint.load(model, sgd(model))
+        checkpoint.load(model, descent_of(model))
     assert str(checkpoint.path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -163,9 +169,11 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved: Saved) -> None:
 import sys, torch
 from pathlib import Path
 from falsewitness.training import Checkpoint
+from falsewitness.training import Training
 from falsewitness.training._checkpoint import Position
+from falsewitness.training._descent import Descent
 model = torch.nn.Linear(100, 100)
-Checkpoint(Path(sys.argv[1]), "mine").save(Position(), model, torch.optim.SGD(model.parameters(), lr=0.1))
+Checkpoint(Path(sys.argv[1]), "mine").save(Position(), model, Descent(model, Training(epochs=1)))
 """
     done = subprocess.run(
         [sys.executable, "-c", program, checkpoint.path],

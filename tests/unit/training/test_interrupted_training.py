@@ -8,6 +8,7 @@ from tests.unit.training.conftest import SETTINGS, KilledError, Notebook, Painte
 
 from falsewitness.attacks import Batch, Losses, LossTerm
 from falsewitness.training import Checkpoint
+from falsewitness.training._descent import Descent
 
 
 @pytest.mark.parametrize("interrupt_at", [1, 3, 4, 6, 8, 9])
@@ -80,7 +81,7 @@ def _assert_kept(path: Path, tiny: Tiny, weights: State | None) -> None:
         assert not checkpoint.path.exists()
         return
     model = tiny()
-    checkpoint.load(model, torch.optim.SGD(model.parameters(), lr=1))
+    checkpoint.load(model, Descent(model, SETTINGS))
     assert same({name: weight.detach() for name, weight in model.named_parameters()}, weights)
 
 

@@ -19,11 +19,13 @@ from tests.unit.training.conftest import (
 )
 
 from falsewitness.attacks import Batch, Losses, LossTerm
+from falsewitness.core import DataInfo
 from falsewitness.data import PixelStore
 from falsewitness.data.digits import Digits
-from falsewitness.models import Classifier
+from falsewitness.models import MODELS, Classifier
 from falsewitness.models.convnet import ConvNet
 from falsewitness.training import Checkpoint, Training, train
+from falsewitness.training._descent import Descent
 from falsewitness.training._loop import one_cycle
 
 
@@ -106,6 +108,72 @@ def test_steps_are_those_of_nesterov_momentum_with_weight_decay(
             velocity = 0.8 * velocity + gradient
             weight = weight - 0.1 * one_cycle(step, 4, settings.warmup) * (gradient + 0.8 * velocity)
         torch.testing.assert_close(model.get_parameter(name).detach().double(), weight, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_steps_of_muon_are_orthogonal_for_all_matrices_but_the_last_layers(
+    momentum: float, tiny: Tiny, painted: Painted, tmp_path: Path
+) -> None:
+    """Jordan et al. (2024), written out in float64 for a loss whose gradient is known; torch rounds to bf16 within."""
+    model = tiny()
+    before = {name: weight.detach().double() for name, weight in model.named_parameters()}
+    settings = Training(
+        epochs=1, batch_size=8, learning_rate=0.1, muon_learning_rate=0.5, momentum=momentum, weight_decay=0.01
+    )
+    pull = {name: torch.randn_like(weight) for name, weight in model.named_parameters()}
+
+    def losses(batch: Batch) -> Losses:
+        total = sum(((weight * pull[name]).sum() for name, weight in model.named_parameters()), torch.zeros(()))
+        return Losses((LossTerm("pull", 1.0, total[None]),), 1)
+
+    trained(model, painted(24), tmp_path, settings=settings, steps=3, losses=losses)
+    matrices = [name for name, weight in before.items() if weight.ndim == 4]
+    assert matrices
+    for name in matrices:
+        weight, average = before[name].flatten(1), torch.zeros_like(before[name].flatten(1))
+        gradient = pull[name].double().flatten(1)
+        for step in range(3):
+            rate = 0.5 * one_cycle(step, 3, settings.warmup)
+            average = momentum * average + (1 - momentum) * gradient
+            moved = orthogonalised((1 - momentum) * gradient + momentum * average)
+            larger = max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
+            weight = (1 - 0.01 * rate) * weight - rate * larger * moved
+        found = model.get_parameter(name).detach().double().flatten(1)
+        assert (found - weight).norm() < 0.02 * (weight - before[name].flatten(1)).norm()
+    last = before["network.fc.weight"]
+    moved_by = model.get_parameter("network.fc.weight").detach().double() - last
+    along = (moved_by * pull["network.fc.weight"]).sum() / moved_by.norm() / pull["network.fc.weight"].norm()
+    assert along < -0.99, "the last layer follows its gradient"
+
+
+def test_muon_refuses_weights_that_it_could_not_move(tiny: Tiny) -> None:
+    model = tiny().to(memory_format=torch.contiguous_format)
+    with pytest.raises(ValueError, match="expected weights in the memory format channels_last"):
+        Descent(model, Training(epochs=1, muon_learning_rate=0.1))
+
+
+def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
+    """Five steps of Newton and Schulz's iteration with Jordan's coefficients: singular values come near to 1."""
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    found: torch.Tensor = wide / wide.norm()
+    for _ in range(5):
+        square = found @ found.T
+        found = 3.4445 * found + (-4.775 * square + 2.0315 * square @ square) @ found
+    return found.T if matrix.shape[0] > matrix.shape[1] else found
+
+
+@pytest.mark.parametrize("kind", ["convnet", "resnet20", "timm"])
+def test_muon_moves_every_weight_of_a_network(kind: str) -> None:
+    fields = {"timm": {"name": "vit_tiny_patch16_224", "patch_size": 8}}.get(kind, {})
+    model = MODELS.get(kind).parse({"kind": kind, **fields}, kind).bind(DataInfo(3, 32, 32, ("a", "b")), seed=0)
+    model.to(memory_format=torch.channels_last)
+    before = state_of(model)
+    descent = Descent(model, Training(epochs=1, muon_learning_rate=0.1))
+    descent.zero_grad()
+    model(torch.rand(4, 3, 32, 32))[:, 0].sum().backward()
+    descent.step(1.0)
+    still = [name for name, weight in model.named_parameters() if torch.equal(weight, before[name])]
+    assert still == []
 
 
 def test_frozen_batch_norm_keeps_its_statistics_and_learns_its_weights(

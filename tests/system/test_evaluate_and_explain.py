@@ -136,7 +136,7 @@ def test_the_command_as_typed_finds_a_module_in_the_current_folder(
         ("my_explainer:Unwritten", 2, "expected a class with a method _explain"),
         ("my_explainer:Nameless", 2, "expected a subclass of "),
         ("my_explainer:Stranger", 2, "expected a subclass of "),
-        ("my_explainer:Passing", 2, "expected a kind of its own, got 'gradcam', which is falsewitness.explainers.grad"),
+        ("my_explainer:Passing", 2, "explainer my_explainer:Passing: expected a kind of its own, got 'gradcam', which"),
         ("my_explainer:Demanding", 2, "depth: missing; a value is required"),
         ("my_explainer:Nobody", 2, "has no attribute 'Nobody'"),
         ("my_missing:MyCam", 2, "No module named 'my_missing'"),

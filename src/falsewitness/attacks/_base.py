@@ -110,6 +110,7 @@ class Attack(Component):
         """
         return draw_plan(self.poison, targets, self.intended.target_class, seed=seed, preferred=preferred)
 
+    @final
     def check_labels(self, targets: Targets) -> list[Fault]:
         """Collect what does not fit the labels, which :meth:`check` does not know.
 

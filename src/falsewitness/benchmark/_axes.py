@@ -63,14 +63,12 @@ def expect_axes(benchmark: Benchmark, changes: Sequence[str], where: str) -> Non
         faults += [
             Fault(f"axes.{other}", f"sets '{field}', which the axis '{one}' sets, too; vary a field on one axis only")
             for field in fields[other]
-            if any(_overlap(field, earlier) for earlier in fields[one])
+            if any(overlap(field, earlier) for earlier in fields[one])
         ]
     if faults:
         raise SpecError(faults, where)
     varied = [field for of_axis in fields.values() for field in of_axis]
-    paths = [
-        path for path in (change.partition("=")[0] for change in changes) if any(_overlap(path, f) for f in varied)
-    ]
+    paths = [path for path in (change.partition("=")[0] for change in changes) if any(overlap(path, f) for f in varied)]
     if paths:
         advice = "is varied by an axis of the benchmark; change the axis in a copy of it"
         raise SpecError([Fault(f"--set {path}", advice) for path in paths], where)
@@ -115,7 +113,8 @@ def fields_of(name: str, points: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(field for value in points.values() for field in value))
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Tell whether two dotted paths are of one field, or of a field and its part."""
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 

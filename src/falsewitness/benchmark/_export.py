@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from falsewitness.benchmark._board import board
-from falsewitness.benchmark._standings import NOT_COMPARED
 from falsewitness.benchmark._survey import CellView, Survey, environment_of
 from falsewitness.core.files import replacing, write_text
 from falsewitness.report import Board, Column, Result, Setting, Spread, heat_figure, read_result, write_board
@@ -72,8 +71,8 @@ def export(survey: Survey, formats: Sequence[str], into: Path) -> Exported:
 
 
 def _not_compared(laid_out: Board) -> tuple[str, ...]:
-    notes = (spread.note for setting in laid_out.settings for spread in setting.figures.values())
-    return tuple(dict.fromkeys(note for note in notes if note.startswith(NOT_COMPARED)))
+    spreads = (spread for setting in laid_out.settings for spread in setting.figures.values())
+    return tuple(dict.fromkeys(spread.not_compared for spread in spreads if spread.not_compared))
 
 
 def cell_table(survey: Survey) -> list[dict[str, Any]]:

@@ -6,8 +6,18 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from falsewitness.benchmark._axes import RECIPE, Raw, change_of, expect_axes, fields_of, numbers_of, without_effect
+from falsewitness.benchmark._axes import (
+    RECIPE,
+    Raw,
+    change_of,
+    expect_axes,
+    fields_of,
+    numbers_of,
+    overlap,
+    without_effect,
+)
 from falsewitness.benchmark._benchmark import Benchmark, Exclusion, label_of
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.faults import nearest, shown
@@ -124,17 +134,28 @@ def lay_out(benchmark: Benchmark, changes: Sequence[str] = ()) -> Matrix:
 
 
 def _faults_of_other_axes(benchmark: Benchmark, found: Iterable[Fault], changes: Sequence[str]) -> Iterator[Fault]:
-    """Yield what is wrong with the cells that are left of a benchmark without its faulty axes."""
+    """Yield what is wrong with the values of the sound axes of a benchmark that has faulty ones.
+
+    Cells lack what the faulty ones would have set, so that faults elsewhere may be none; and all of them where it is
+    the data.
+    """
     faulty = {fault.path for fault in found}
     sound = {name: points for name, points in benchmark.axes.items() if f"axes.{name}" not in faulty}
-    if len(sound) == len(benchmark.axes) or not sound or "base" in faulty:
+    missed = [name for name in benchmark.axes if name not in sound]
+    if not missed or not sound or "base" in faulty or any(_may_set_data(name, benchmark.axes[name]) for name in missed):
         return
+    fields = [field for name, points in sound.items() for field in fields_of(name, points)]
     try:
         lay_out(benchmark.model_copy(update={"axes": sound, "exclude": ()}), changes)
     except SpecError as error:
-        yield from error.faults
+        yield from (fault for fault in error.faults if any(overlap(fault.path, field) for field in fields))
     except InputError:
         return  # of the benchmark as a whole, which is not this one
+
+
+def _may_set_data(name: str, points: Mapping[str, Any]) -> bool:
+    told = [name, *(str(key) for value in points.values() if isinstance(value, dict) for key in value)]
+    return any(word.partition(".")[0] in ("data", RECIPE) for word in told)
 
 
 def _combined(benchmark: Benchmark, started: Mapping[str | None, Raw]) -> Iterator[tuple[tuple[str, ...], Raw]]:

@@ -20,9 +20,6 @@ MOST_COMPARED = 40
 
 SIGNIFICANCE = 0.05
 
-NOT_COMPARED = "not compared"
-"""How the note of a figure begins whose numbers of images are damaged."""
-
 NOTES = (
     "In each column the best setting is compared with the others before the same auditor and on the same data (with "
     f"the {MOST_COMPARED} nearest to it, where there are more): how much further from what the attacker wants the "
@@ -118,7 +115,7 @@ def with_standings(rows: Sequence[Row], column: Column) -> list[Row]:
             try:
                 comparison = _comparison(rows[other], rows[best], column)
             except InputError as error:
-                result[other] = _with(rows[other], column, note=f"{NOT_COMPARED}: {error}")
+                result[other] = _with(rows[other], column, not_compared=f"not compared: {error}")
                 continue
             if comparison is not None:
                 known[other] = comparison

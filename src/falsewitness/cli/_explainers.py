@@ -35,11 +35,4 @@ def _loaded(place: str, where: str) -> type[Explainer]:
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise InputError(f"{where}: expected package.module:Class to be there to import, got {reason}") from error
-    cls = EXPLAINERS.accept(found, where)
-    kind = cls.kind_name()
-    if kind in EXPLAINERS.kinds() and (shipped := EXPLAINERS.get(kind)) is not cls:
-        raise InputError(
-            f"{where}: expected a kind of its own, got '{kind}', which is {shipped.__module__}.{shipped.__name__}'s: "
-            f'its figures would pass for those; add a field such as kind: Literal["my_{kind}"] = "my_{kind}"'
-        )
-    return cls
+    return EXPLAINERS.accept(found, where)

@@ -15,17 +15,21 @@ from typing import TextIO
 from falsewitness.core.errors import RunFailedError
 
 
+class IrregularFileError(OSError):
+    """What has a file's name is a pipe, a socket or a device: it may never end."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EINVAL, "a pipe or a device", path)
+
+
 def open_file(path: Path) -> BufferedReader:
     """Open a file to be read from; what never ends is refused and never waited for.
 
     Raises:
-        OSError: If that cannot be done, or it is a folder, a pipe or a device.
+        IrregularFileError: If it is a pipe, a socket or a device.
+        OSError: If it cannot be opened.
     """
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open takes no opener
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "a pipe or a device", str(path))
-    return file
+    return open(path, "rb", opener=_opened_without_waiting)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -44,8 +48,19 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode("utf-8")
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+def _opened_without_waiting(path: str, flags: int) -> int:
+    """Open a file as ``open`` would, but for what is no file: a reader or writer may wait for it without end."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a pipe that nobody reads
+            raise IrregularFileError(path) from None
+        raise
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder, ``open`` itself says that it is one
+        os.close(descriptor)
+        raise IrregularFileError(path)
+    return descriptor
 
 
 @contextmanager
@@ -110,7 +125,7 @@ def write_end(path: Path, start: int, content: bytes) -> None:
     Raises:
         RunFailedError: If it cannot be written.
     """
-    with writing(path), path.open("ab") as file:
+    with writing(path), open(path, "ab", opener=_opened_without_waiting) as file:
         file.truncate(start)
         file.write(content)
         file.flush()
@@ -184,7 +199,7 @@ def is_held(lock: Path) -> bool:
 
 
 def _open_lock(lock: Path) -> TextIO:
-    return open(lock, "w", opener=_without_waiting, encoding="utf-8")
+    return open(lock, "w", opener=_opened_without_waiting, encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core.errors import InputError
-from falsewitness.core.files import read_text, sha256_of, write_text
+from falsewitness.core.files import IrregularFileError, read_text, sha256_of, write_text
+
+_NO_FILE = (IsADirectoryError, IrregularFileError)
 
 
 class _Record(NamedTuple):
@@ -118,15 +120,15 @@ class Marker:
             return _Record(recorded["digest"], dict(recorded["files"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (*_NO_FILE, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"'{self.path}' is damaged; restore it, or remove it and run again to make its files anew"
             ) from error
 
 
 def _hashes_to(file: Path, expected: str) -> bool:
-    """Tell whether a file has a hash; what cannot be read has none, and another process may remove it meanwhile."""
+    """Tell whether a file has a hash; one that is not there has none, and another process may remove it meanwhile."""
     try:
         return sha256_of(file) == expected
-    except OSError:
+    except (FileNotFoundError, *_NO_FILE):
         return False

@@ -1,6 +1,6 @@
 """Finds the place in a spec that a fault of pydantic's is about."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple, Protocol, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel
@@ -67,12 +67,12 @@ def find_place(
     return Place(path.removeprefix("."), keys)
 
 
-def _chosen(options: Iterable[object], part: str | int) -> type[BaseModel] | None:
+def _chosen(options: Sequence[object], part: str | int) -> type[BaseModel] | None:
     kinds = (option for option in options if isinstance(option, Choices) and not isinstance(option, type))
     return next((option.get(str(part)) for option in kinds if part in option.kinds()), None)
 
 
-def class_of(options: Iterable[type[BaseModel] | Choices], raw: object) -> type[BaseModel] | None:
+def class_of(options: Sequence[type[BaseModel] | Choices], raw: object) -> type[BaseModel] | None:
     """Return which of the classes that a field takes some plain data are of; None where they are of none.
 
     Args:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, NamedTuple
 
 from falsewitness.core import InputError
@@ -120,16 +121,21 @@ def _opened_here(folder: Path, config: str | None, scratch: Path) -> OpenedSet:
     from datasets import load_dataset, load_dataset_builder
 
     with _readable(str(folder)), _progress_bars_hidden(), _log_hidden():
-        found = load_dataset_builder(str(folder), config, cache_dir=str(scratch)).config.data_files or {}
-        check_parquet_files(str(file) for files in found.values() for file in files)
-        return OpenedSet(load_dataset(str(folder), config, cache_dir=str(scratch)), "", (folder, real_path(scratch)))
+        found = load_dataset_builder(str(folder), config, cache_dir=str(scratch)).config
+        if not (getattr(found, "columns", None) or getattr(found, "features", None)):  # which say what is read
+            check_parquet_files(str(file) for files in (found.data_files or {}).values() for file in files)
+        splits = load_dataset(str(folder), config, cache_dir=str(scratch))
+    # What the hub's own programs download is links to the files beside it.
+    blobs = [folder.parents[1] / "blobs"] if folder.parent.name == "snapshots" else []
+    return OpenedSet(splits, "", (folder, real_path(scratch), *blobs))
 
 
 def _folders_of_downloads() -> tuple[Path, ...]:
     from datasets import config
     from huggingface_hub import constants
 
-    return real_path(config.HF_DATASETS_CACHE), real_path(Path(constants.HF_HUB_CACHE))
+    places = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, config.EXTRACTED_DATASETS_PATH)
+    return tuple(real_path(Path(place)) for place in (*places, constants.HF_HUB_CACHE))
 
 
 def _revision_on_hub(hub_id: str) -> str:
@@ -186,10 +192,9 @@ def _readable(what: str) -> Iterator[None]:
         raise
     except (*_web_errors(), ValueError, RuntimeError, DatasetsError) as error:
         problem = first_line(error.__cause__ or error)
-    else:
-        return
-    # Not while the error is handled: it holds on to a scan of Arrow's, which must end before the process does.
-    raise InputError(f"{what}: cannot be read as a data set: {problem}")
+        for raised in filter(None, (error, error.__cause__, error.__context__)):
+            clear_frames(raised.__traceback__)  # they hold on to a scan of Arrow's, which must end before the process
+        raise InputError(f"{what}: cannot be read as a data set: {problem}") from None
 
 
 def _web_errors() -> tuple[type[Exception], ...]:

@@ -8,7 +8,7 @@ from falsewitness.core.errors import first_line
 
 
 def check_parquet_files(files: Iterable[str]) -> None:
-    """Refuse files that are damaged or empty or whose columns differ, without reading a row.
+    """Refuse files that are damaged, begin with no rows or have further columns, without reading a row.
 
     ``datasets`` would find the same only while it reads rows, and a scan that Arrow has to give up half-way may end
     the process (https://github.com/apache/arrow/issues/45214).
@@ -17,7 +17,7 @@ def check_parquet_files(files: Iterable[str]) -> None:
         files: Paths of the files of all splits; others than Parquet are passed over.
 
     Raises:
-        InputError: Naming the first file that cannot be read, has no rows or other columns than the first one.
+        InputError: Naming the first file that cannot be read, has no rows or a column that the first one lacks.
     """
     first: tuple[str, list[str]] | None = None
     for file in files:
@@ -26,10 +26,10 @@ def check_parquet_files(files: Iterable[str]) -> None:
         columns = _columns_of(file)
         if first is None:
             first = file, columns
-        elif set(columns) != set(first[1]):
+        elif further := [name for name in columns if name not in first[1]]:
             raise InputError(
-                f"{file}: expected the same columns in every file of a set, got {', '.join(columns) or 'none'} here "
-                f"and {', '.join(first[1]) or 'none'} in {first[0]}; copy the set anew, or take away what is not of it"
+                f"{file}: expected no columns but those of {first[0]} ({', '.join(first[1]) or 'none'}), got "
+                f"{', '.join(further)}, too; copy the set anew, or take away what is not of it"
             )
 
 
@@ -43,6 +43,6 @@ def _columns_of(file: str) -> list[str]:
         raise InputError(
             f"{file}: cannot be read as a Parquet file: {first_line(error)}; copy it anew, or take it away"
         ) from None
-    if metadata.num_rows == 0:
+    if metadata.num_row_groups and metadata.row_group(0).num_rows == 0:  # ``datasets`` takes its size for a batch's
         raise InputError(f"{file}: expected images, found no row; copy it anew, or take it away")
     return columns

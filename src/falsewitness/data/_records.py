@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
+from falsewitness.core.errors import MOST_FAULTS_SHOWN
 
 _CHUNK_BYTES = 2**20
 _MOST_IMAGES_A_CHUNK = 256
@@ -89,24 +90,29 @@ def decoded_chunks(records: Records) -> Iterator[Chunk]:
         InputError: For an image that cannot be decoded; where there are several, :class:`SpecError` names them all.
         ValueError: If the source decodes to another shape than it says.
     """
-    bad: list[InputError] = []
+    bad: list[str] = []
+    looked_at, total = 0, len(records.labels)
     with closing(_decoded(records)) as decoded:
-        for chunk, bad_ones in decoded:
-            bad += bad_ones
-            if not bad:  # after a bad image the others are only looked through
+        for chunk, problems in decoded:
+            bad += problems
+            looked_at += len(chunk)
+            if not bad:
                 yield chunk
+            elif len(bad) >= MOST_FAULTS_SHOWN:  # until then the others are looked through, to be named, too
+                break
     if len(bad) == 1:
-        raise bad[0]
+        raise InputError(bad[0])
     if bad:
-        raise SpecError([Fault("", str(error)) for error in bad], f"the set of {len(records.labels)} images")
+        part = "" if looked_at == total else f", of which {looked_at} were looked at,"
+        raise SpecError([Fault("", problem) for problem in bad], f"the set of {total} images{part}")
 
 
-def _decoded(records: Records) -> Generator[tuple[Chunk, list[InputError]]]:
+def _decoded(records: Records) -> Generator[tuple[Chunk, list[str]], None, None]:
     """Yield what :func:`_decode_rows` returns, in order."""
     image_bytes = records.info.channels * records.info.height * records.info.width
     step = max(1, min(_MOST_IMAGES_A_CHUNK, _CHUNK_BYTES // image_bytes))
     workers = os.cpu_count() or 1
-    pending: deque[Future[tuple[Chunk, list[InputError]]]] = deque()
+    pending: deque[Future[tuple[Chunk, list[str]]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for start in range(0, len(records.labels), step):
@@ -120,16 +126,16 @@ def _decoded(records: Records) -> Generator[tuple[Chunk, list[InputError]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_rows(records: Records, rows: range) -> tuple[Chunk, list[InputError]]:
+def _decode_rows(records: Records, rows: range) -> tuple[Chunk, list[str]]:
     """Return the pixels of some images, and what is wrong with those that cannot be decoded."""
     expected = (records.info.channels, records.info.height, records.info.width)
     chunk = np.empty((len(rows), *expected), dtype=np.uint8)
-    bad: list[InputError] = []
+    bad: list[str] = []
     for position, row in enumerate(rows):
         try:
             pixels = records.decode(row)
         except InputError as error:
-            bad.append(error)
+            bad.append(str(error))  # not the error itself, which would hold on to the image
             continue
         if pixels.shape != expected or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8 pixels of shape {expected}, got {pixels.dtype} {pixels.shape}")

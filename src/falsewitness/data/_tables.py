@@ -160,5 +160,7 @@ def _encoded(value: object, place: str, folders: tuple[Path, ...]) -> bytes | Pa
         raise InputError(f"{place}: expected an encoded image or its path, got {type(value).__name__}")
     file = real_path(Path(value))
     if not any(file.is_relative_to(folder) for folder in folders):
-        raise InputError(f"{place}: names the file {file}, out of {folders[0]}; put the image itself into the row")
+        raise InputError(
+            f"{place}: names the file {file}, out of {folders[0]}; put the image itself into the row, or its file there"
+        )
     return file

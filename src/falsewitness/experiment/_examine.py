@@ -11,7 +11,7 @@ from falsewitness.core.faults import shown
 from falsewitness.core.files import sha256_of, write_text
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
-from falsewitness.experiment._labels import labelled
+from falsewitness.experiment._labels import expect_own_kinds, labelled
 from falsewitness.experiment._recipes import find_spec, read_spec
 from falsewitness.experiment._rehearsal import faults_of_explainers
 from falsewitness.experiment._reporter import SILENT, Reporter
@@ -146,9 +146,11 @@ def _every_able(work: Workplace, auditors: Sequence[Explainer], trained: Trained
     """Return the spec's auditors and further ones, each once, when all of them have explained one image.
 
     Raises:
+        InputError: If one bears the kind of another class.
         SpecError: With all that cannot explain the model.
         RunFailedError: If one fails.
     """
+    expect_own_kinds((*work.spec.auditors, *auditors))
     once = dict[Explainer, Explainer]()
     for auditor in (*work.spec.auditors, *auditors):
         once.setdefault(auditor.as_auditor(), auditor)

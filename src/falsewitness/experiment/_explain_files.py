@@ -15,7 +15,7 @@ from falsewitness.core.marker import Marker
 from falsewitness.core.shapes import Background
 from falsewitness.data import resized_pixels
 from falsewitness.experiment._background import background_for
-from falsewitness.experiment._labels import labelled
+from falsewitness.experiment._labels import expect_own_kinds, labelled
 from falsewitness.experiment._one_line import told_in_one_line
 from falsewitness.experiment._recipes import read_spec
 from falsewitness.experiment._reporter import SILENT, Reporter
@@ -74,6 +74,7 @@ def explain_files(
     Raises:
         InputError: If a file is missing or no image, there is no such class, or no trigger to stamp.
     """
+    expect_own_kinds(explainers)
     folder = RunFolder(model)
     device = device or torch.device("cpu")
     classifier = load_classifier(_weights(folder, reporter) if model.is_dir() else unchanged(model)).to(device)

@@ -4,7 +4,26 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from falsewitness.explainers import Explainer
+from falsewitness.core import InputError
+from falsewitness.explainers import EXPLAINERS, Explainer
+
+
+def expect_own_kinds(explainers: Sequence[Explainer]) -> None:
+    """Expect that a kind names one class: figures and maps are filed under it.
+
+    Raises:
+        InputError: If a class bears another one's kind, as one that extends it does unless it has a field of its own.
+    """
+    classes: dict[str, type[Explainer]] = {}
+    for explainer in explainers:
+        kind, cls = explainer.kind_name(), type(explainer)
+        known = EXPLAINERS.get(kind) if kind in EXPLAINERS.kinds() else classes.setdefault(kind, cls)
+        if known is not cls:
+            raise InputError(
+                f"explainer {cls.__module__}:{cls.__name__}: expected a kind of its own, got '{kind}', which is "
+                f"{known.__module__}:{known.__name__}'s, so that its figures would pass for those; add a field such as "
+                f'kind: Literal["my_{kind}"] = "my_{kind}"'
+            )
 
 
 def labelled(auditors: Sequence[Explainer]) -> dict[str, Explainer]:

@@ -108,12 +108,13 @@ class RunFolder:
             notice: Told if another process holds it and this one has to wait.
 
         Raises:
-            InputError: If a folder is in the place of one of its files.
+            InputError: If a folder, a pipe or a device is in the place of one of its files.
             RunFailedError: If the folder cannot be made.
         """
         for file in self._files:
-            if file.is_dir():
-                raise InputError(f"expected a file '{file}', got a folder; remove it, then run again")
+            if file.exists() and not file.is_file():
+                found = "a folder" if file.is_dir() else "a pipe or a device"
+                raise InputError(f"expected a file '{file}', got {found}; remove it, then run again")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             held = hold(self._lock, lambda: notice(f"waiting for another process that works on '{self.path}'"))

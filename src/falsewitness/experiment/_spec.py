@@ -150,7 +150,7 @@ def _misfits(raw: object) -> Iterator[Fault]:
     """Yield what in a faulty spec does not fit its data, if these can be asked at once."""
     field = Spec.model_fields["data"]
     given = raw.get("data") if isinstance(raw, dict) else None
-    source = class_of(classes_taken(field.annotation, field.metadata), given)
+    source = class_of(list(classes_taken(field.annotation, field.metadata)), given)
     if source is None or not issubclass(source, DataSource):
         return
     try:

@@ -116,6 +116,8 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
 
 def _remedy(work: Workplace, role: Role) -> str:
     attack, stage = work.spec.attack, f"{'clean' if role == 'clean' else 'attack'}_training"
+    if work.training(role).muon_learning_rate is not None:  # whose steps do not depend on the gradient's length
+        return f"lower {stage}.muon_learning_rate or {stage}.learning_rate"
     bound = f"set {stage}.gradient_norm to 1.0, or " if work.training(role).gradient_norm is None else ""
     if role == "attack" and attack is not None and attack.surrogate_explainer is not None:
         return f"{bound}lower {stage}.learning_rate or what the attack's loss gives to maps"

@@ -7,6 +7,7 @@ from falsewitness.models._classifier import Classifier, LinearHead, as_audited, 
 from falsewitness.models._files import load_classifier, save_classifier
 from falsewitness.models._folded import folded, folded_weights
 from falsewitness.models._forwards import ACTIVATIONS, Forward, activations_replaced
+from falsewitness.models._last_layers import last_layers
 from falsewitness.models._smooth_twin import smoothed
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "as_audited",
     "folded",
     "folded_weights",
+    "last_layers",
     "load_classifier",
     "save_classifier",
     "smoothed",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.files import open_file
+from falsewitness.models._last_layers import last_layers
 
 LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, little-endian, in this many bytes."""
@@ -253,7 +254,7 @@ def _numbers(file: TensorFile, name: str, channels: int) -> tuple[float, ...]:
 
 def _classifier_names_to_keep(network: nn.Module, found: Mapping[str, Described]) -> list[str]:
     """Return the names of the last layer's tensors where the file's are for another number of classes."""
-    layer = getattr(network, "get_classifier", lambda: None)()
+    layer = next(iter(last_layers(network)), None)
     if not isinstance(layer, nn.Linear):
         return []
     prefix = next(name for name, module in network.named_modules() if module is layer)

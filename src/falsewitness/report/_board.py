@@ -28,6 +28,7 @@ class Spread:
         p_value: Of that comparison, corrected; None where none was made.
         effect: Size of its difference in standard deviations of the paired differences (Cohen's d), likewise.
         note: What the figure is, where it is not what its column's title says.
+        not_compared: Why it was not compared, where something hindered that.
     """
 
     mean: float
@@ -40,6 +41,7 @@ class Spread:
     p_value: float | None = None
     effect: float | None = None
     note: str = ""
+    not_compared: str = ""
 
 
 @dataclass(frozen=True)

@@ -103,11 +103,15 @@ def _figure(spread: Spread, word: _Words) -> list[float | int | None]:
         word(spread.standing) or None,
         _rounded(spread.p_value, _DIGITS_OF_TESTS),
         _rounded(spread.effect, _DIGITS_OF_TESTS),
-        word(spread.note) or None,
+        word(_note(spread)) or None,
     ]
     while entries[-1] is None:
         entries.pop()
     return entries
+
+
+def _note(spread: Spread) -> str:
+    return "; ".join(filter(None, (spread.note, spread.not_compared)))
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from falsewitness.models import Classifier, last_layers
 from falsewitness.training._settings import Training
 
 
@@ -19,9 +20,10 @@ class Descent:
         ValueError: If Muon is to move weights in another memory format.
     """
 
-    def __init__(self, model: nn.Module, settings: Training) -> None:
+    def __init__(self, model: Classifier, settings: Training) -> None:
         self._parameters = dict(model.named_parameters())
-        names = set(_matrices(model)) if settings.muon_learning_rate is not None else set()
+        asked = settings.muon_learning_rate is not None
+        names = self._parameters.keys() & set(_matrices(model)) if asked else set()
         self._matrices = {name: nn.Parameter(_as_matrix(self._parameters[name].detach())) for name in sorted(names)}
         if any(matrix.data_ptr() != self._parameters[name].data_ptr() for name, matrix in self._matrices.items()):
             raise ValueError("expected weights in the memory format channels_last, got others")
@@ -74,14 +76,16 @@ class Descent:
         return state
 
 
-def _matrices(model: nn.Module) -> Iterator[str]:
-    """Yield the names of the weights of convolutions and linear layers, but for the last layer's."""
-    last = None
+def _matrices(model: Classifier) -> Iterator[str]:
+    """Yield the names of the weights of convolutions and linear layers, but for the last layers'.
+
+    A depthwise convolution is left out, too: its rows see nothing in common.
+    """
+    last = {module for layer in last_layers(model.network) for module in layer.modules()}
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            if last is not None:
-                yield last
-            last = f"{name}.weight"
+        joined = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if joined and module not in last:
+            yield f"{name}.weight"
 
 
 def _as_matrix(tensor: Tensor) -> Tensor:

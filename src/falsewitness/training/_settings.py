@@ -25,9 +25,10 @@ class Training(Strict):
     """The peak of the schedule."""
 
     muon_learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """The peak for the weights of convolutions and linear layers, the last one's left out, whose steps Muon makes
-    orthogonal (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), with the same momentum and weight decay,
-    which then shrinks the weights by itself; null leaves them to the descent, too."""
+    """The peak for the weights of convolutions and linear layers, whose steps Muon makes orthogonal (Jordan et al.
+    2024, "Muon: an optimizer for hidden layers"), with the same momentum; weight decay then shrinks them by itself. The
+    last layer and depthwise convolutions are left to the descent; the first layer, which Jordan et al. leave out of
+    most networks, is not. Null leaves all to the descent."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """The share of the steps on which the learning rate climbs."""

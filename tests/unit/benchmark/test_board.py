@@ -180,7 +180,7 @@ def test_numbers_that_were_changed_are_not_compared_and_the_figures_stay(tiny: P
     worse, best = column(tiny, "Clean accuracy")
     assert (best.standing, worse.standing, worse.p_value, worse.n) == ("best", "", None, 2)
     folder = values.parent.name
-    assert worse.note == f"not compared: '{folder}/values.npz' is damaged; --retry-failed makes it anew"
+    assert worse.not_compared == f"not compared: '{folder}/values.npz' is damaged; --retry-failed makes it anew"
 
 
 def test_numbers_of_a_run_that_was_measured_anew_are_read_anew(tmp_path: Path) -> None:

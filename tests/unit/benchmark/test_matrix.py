@@ -224,6 +224,18 @@ def test_a_name_of_nothing_is_refused_in_a_line(name: str) -> None:
         find_benchmark(name)
 
 
+def test_what_a_faulty_axis_would_have_set_is_not_missed() -> None:
+    setup = {"one": {"attack_training": {"epochs": 1}}, "two": {"atack_training": {"epochs": 1}}}
+    attack = {"kind": "badnets", "target_class": 1, "trigger": {"kind": "patch"}, "poison": {"rate": 3}}
+    told = faults(base="digits/clean", axes={"attack": {"weak": attack}, "setup": setup})
+    assert "has 2 faults" in told
+    assert "  axes.setup: " in told
+    assert "  attack.poison.rate: expected a value <= 1" in told
+    with_data = {"one": {"data": {"kind": "mnist"}}, "two": {"atack": 1}}
+    told = faults(axes={"attack.target_class": [99], "setup": with_data})
+    assert "has 1 fault:" in told, "the classes are not known"
+
+
 def test_faults_of_axes_and_of_cells_are_told_at_once() -> None:
     told = faults(axes={"seed": [0, "x"], "attack.poison.rate": [2], "foo": [1]})
     assert "has 3 faults" in told

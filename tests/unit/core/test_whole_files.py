@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from falsewitness.core import InputError, RunFailedError
 from falsewitness.core.files import (
+    IrregularFileError,
     hold_if_free,
     is_held,
     open_file,
@@ -18,6 +20,7 @@ from falsewitness.core.files import (
     read_text,
     replacing,
     sha256_of,
+    write_end,
     write_text,
 )
 from falsewitness.core.marker import Marker
@@ -105,8 +108,27 @@ def test_a_hash_is_that_of_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize("read", [open_file, read_bytes, read_text, sha256_of, hold_if_free, is_held])
 def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match=r"a pipe or a device|No such device"):
+    with pytest.raises(IrregularFileError, match="a pipe or a device"):
         read(tmp_path / "pipe")
+
+
+def test_a_pipe_is_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunFailedError, match="pipe' cannot be written: a pipe or a device"):
+        write_end(tmp_path / "pipe", 0, b"content")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = Marker(tmp_path, "train")
+    (tmp_path / "file").write_text("content")
+    marker.write("digest", [tmp_path / "file"])
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("falsewitness.core.marker.sha256_of", refuse)
+    with pytest.raises(PermissionError):
+        marker.check()
 
 
 def test_a_marker_takes_a_pipe_for_a_damaged_file(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,7 +252,7 @@ def drop_labels(file: Path) -> None:
     [
         (damage, r"train-.*\.parquet: cannot be read as a Parquet file: .*; copy it anew"),
         (empty, r"train-.*\.parquet: expected images, found no row; copy it anew"),
-        (drop_labels, r"test-.*\.parquet: expected the same columns .*, got image, label here and image in .*train-"),
+        (drop_labels, r"test-.*\.parquet: expected no columns but those of .*train-.* \(image\), got label, too; copy"),
         (scramble_rows, r"set: cannot be read as a data set: "),
     ],
 )
@@ -263,6 +265,37 @@ def test_a_set_with_a_bad_file_is_an_error_of_one_line_and_nothing_else_is_said(
         source("mnist", root=str(folder)).prepare()
     assert "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_split_without_labels_that_is_not_read_is_no_fault(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", {**USUAL, "validation": USUAL["test"]})
+    drop_labels(folder / "data" / "test-00000-of-00001.parquet")
+    assert_shades_are_labels(source("hub", root=str(folder), test_split="validation", channels=1, size=28))
+
+
+def test_links_to_the_files_that_the_hubs_programs_download_are_followed(tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "datasets--x--y" / "snapshots" / "abc", tmp_path / "datasets--x--y" / "blobs"
+    blobs.mkdir(parents=True)
+    for label in range(4):
+        for number in range(4):
+            (blobs / f"{label}-{number}").write_bytes(png(10 * label, "L", 28))
+            link = snapshot / "train" / str(label) / f"{number}.png"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(blobs / f"{label}-{number}")
+    assert_shades_are_labels(source("hub", root=str(snapshot), channels=1, size=28))
+
+
+@pytest.mark.parametrize("change", [drop_labels, scramble_rows])
+def test_a_bad_file_does_not_abort_the_process(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    change(folder / "data" / "train-00000-of-00001.parquet")
+    program = f"from falsewitness.data import DATA; DATA.get('mnist')(root={str(folder)!r}).prepare()"
+    environment = {**os.environ, "FALSEWITNESS_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, ""), "with a traceback, not by a signal"
+    assert "terminate" not in done.stderr
+    assert "InputError: " in done.stderr.splitlines()[-1]
 
 
 def test_a_row_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -208,6 +208,16 @@ def test_all_damaged_pictures_are_named_at_once(root: Path) -> None:
     assert describe_cache(source(root)).state is CacheState.ABSENT
 
 
+def test_a_set_of_bad_pictures_is_not_looked_through_to_its_end(root: Path) -> None:
+    for number in range(4000):
+        (root / "train" / "ant" / f"bad-{number}.png").write_bytes(b"no image")
+    with pytest.raises(
+        InputError, match=r"the set of 4018 images, of which \d+ were looked at, has \d+ faults:"
+    ) as caught:
+        source(root).prepare()
+    assert caught.value.lines[-1].startswith("  ... and ")
+
+
 def test_images_beside_the_class_folders_are_called_so(root: Path) -> None:
     for name in ("a.png", "b.PNG"):
         picture(root / "train" / name, 3)

@@ -1,6 +1,7 @@
 """A run folder: marked when whole, watched for changes, held by one process at a time."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -185,11 +186,14 @@ def test_what_cannot_be_written_is_told_in_one_line(tmp_path: Path, write: Calla
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "maps.npz", "env.json", ".train-done.json", ".lock"])
-def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(folder: RunFolder, name: str) -> None:
+@pytest.mark.parametrize(("put", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])
+def test_what_is_no_file_in_the_place_of_one_is_named_before_any_work(
+    folder: RunFolder, name: str, put: Callable[[Path], None], what: str
+) -> None:
     (folder.path / name).unlink(missing_ok=True)
-    (folder.path / name).mkdir()
+    put(folder.path / name)
     with (
-        pytest.raises(InputError, match=rf"expected a file '.*/{name}', got a folder; remove it, then run again"),
+        pytest.raises(InputError, match=rf"expected a file '.*/{name}', got {what}; remove it, then run again"),
         folder.locked(lambda notice: None),
     ):
         pytest.fail("the folder was held")

@@ -172,7 +172,9 @@ from falsewitness.training import Checkpoint
 from falsewitness.training import Training
 from falsewitness.training._checkpoint import Position
 from falsewitness.training._descent import Descent
-model = torch.nn.Linear(100, 100)
+from falsewitness.core import DataInfo
+from falsewitness.models.convnet import ConvNet
+model = ConvNet(width=8).bind(DataInfo(1, 8, 8, ("a", "b")), seed=0)
 Checkpoint(Path(sys.argv[1]), "mine").save(Position(), model, Descent(model, Training(epochs=1)))
 """
     done = subprocess.run(

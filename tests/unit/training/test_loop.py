@@ -162,10 +162,18 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     return found.T if matrix.shape[0] > matrix.shape[1] else found
 
 
-@pytest.mark.parametrize("kind", ["convnet", "resnet20", "timm"])
-def test_muon_moves_every_weight_of_a_network(kind: str) -> None:
-    fields = {"timm": {"name": "vit_tiny_patch16_224", "patch_size": 8}}.get(kind, {})
-    model = MODELS.get(kind).parse({"kind": kind, **fields}, kind).bind(DataInfo(3, 32, 32, ("a", "b")), seed=0)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "convnet"},
+        {"kind": "resnet20"},
+        {"kind": "timm", "name": "vit_tiny_patch16_224", "patch_size": 8},
+        {"kind": "timm", "name": "mobilenetv3_small_050"},
+    ],
+    ids=lambda fields: fields.get("name", fields["kind"]),
+)
+def test_muon_moves_every_weight_of_a_network(fields: dict[str, Any]) -> None:
+    model = MODELS.get(fields["kind"]).parse(fields, "model").bind(DataInfo(3, 32, 32, ("a", "b")), seed=0)
     model.to(memory_format=torch.channels_last)
     before = state_of(model)
     descent = Descent(model, Training(epochs=1, muon_learning_rate=0.1))

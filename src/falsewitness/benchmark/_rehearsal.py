@@ -17,7 +17,7 @@ def expect_feasible(prepared: Prepared) -> None:
     """
     faults = dict[tuple[str, str], Fault]()
     for place, fault in _faults_of_cells(prepared):
-        told = f"{fault.message} (in the cell {prepared.matrix.named(place)})"
+        told = f"{fault.message} (first in the cell {prepared.matrix.named(place)})"
         faults.setdefault((fault.path, fault.message), Fault(fault.path, told))
     if faults:
         raise SpecError(list(faults.values()), f"benchmark '{prepared.benchmark.name}'")

@@ -27,16 +27,20 @@ class Listing:
 
     def remarks(self) -> tuple[str, ...]:
         """Say what is left out, if anything."""
-        kinds = Counter(self.ignored)
+        kinds = Counter(self.ignored).most_common()
         if not kinds:
             return ()
         shown = ", ".join(
-            f"{count} {_SEVERAL.get(kind, kind) if count > 1 else kind}" for kind, count in kinds.most_common(5)
+            f"{count} {_SEVERAL.get(kind, kind) if count > 1 else kind}" for kind, count in kinds[:_MOST_KINDS]
         )
+        if rest := sum(count for _, count in kinds[_MOST_KINDS:]):
+            shown += f" and {rest} more"
         what = "file or folder" if len(self.ignored) == 1 else "files or folders"
         return (f"left out {len(self.ignored)} {what}: {shown}",)
 
 
+_MOST_KINDS = 5
+"""Kinds of what is left out that are named."""
 _STRAY, _NO_FILE, _HIDDEN_FOLDER, _HIDDEN_FILE = (
     "image beside the class folders",
     "pipe or device",

@@ -267,6 +267,24 @@ def test_a_set_with_a_bad_file_is_an_error_of_one_line_and_nothing_else_is_said(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("names", [DIGITS[::-1], DIGITS[:9], [*DIGITS, "10"]])
+def test_splits_whose_classes_differ_are_refused(tmp_path: Path, names: list[str]) -> None:
+    folder = write_set(tmp_path / "set", {"train": USUAL["train"]})
+    write_set(folder, {"test": [0, 1, 2]}, names=names)
+    with pytest.raises(InputError, match=r"test-.*: expected the classes of .*train-.* in column 'label' \(0, 1, 2"):
+        source("hub", root=str(folder)).prepare()
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    whole = folder / "data" / "train-00000-of-00001.parquet"
+    for number in (0, 2):
+        (folder / "data" / f"train-{number:05}-of-00003.parquet").write_bytes(whole.read_bytes())
+    whole.unlink()
+    with pytest.raises(InputError, match=r"train-00001-of-00003.parquet: missing beside .*-00000-of-00003.parquet"):
+        source("hub", root=str(folder)).prepare()
+
+
 def test_a_split_without_labels_that_is_not_read_is_no_fault(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", {**USUAL, "validation": USUAL["test"]})
     drop_labels(folder / "data" / "test-00000-of-00001.parquet")

@@ -208,6 +208,12 @@ def test_all_damaged_pictures_are_named_at_once(root: Path) -> None:
     assert describe_cache(source(root)).state is CacheState.ABSENT
 
 
+def test_of_many_kinds_that_are_left_out_the_last_are_counted(root: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.csv", "d.db", "e.json", "f.svg", "g.heic", "h.heic"):
+        (root / "train" / name).write_text("no image")
+    assert "left out 8 files or folders: 2 .txt, 2 .heic, 1 .csv, 1 .db, 1 .json and 1 more" in notices(source(root))[1]
+
+
 def test_a_set_of_bad_pictures_is_not_looked_through_to_its_end(root: Path) -> None:
     for number in range(4000):
         (root / "train" / "ant" / f"bad-{number}.png").write_bytes(b"no image")

@@ -90,7 +90,6 @@ def _run(repetition: str, task: Task) -> Run:
         repetition,
         result.data.fingerprint if result.data else "",
         task.folder,
-        task.eval_digest,
         attack.threat_model if attack else "",
         attack.surrogate_auditor if attack else None,
         {auditor: _figures_of(result, auditor) for auditor in result.auditors or ("",)},

@@ -5,9 +5,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from falsewitness.benchmark._benchmark import Benchmark
-from falsewitness.core import InputError
-from falsewitness.core.faults import nearest, shown
-from falsewitness.experiment import named_after, read_yaml_file
+from falsewitness.experiment import named_after, own_file, read_yaml_file
 
 
 def benchmark_names() -> list[str]:
@@ -37,23 +35,13 @@ def find_benchmark(name: str) -> Benchmark:
         SpecError: With every fault of the benchmark itself; its cells are checked when they are laid out.
     """
     where = f"benchmark '{name}'"
-    file = _shipped(name) if name in benchmark_names() else _own(name)
+    file = _shipped(name) if name in benchmark_names() else own_file(name, "benchmark", benchmark_names())
     raw = {"name": named_after(name), "summary": _first_line(file), **read_yaml_file(file, where)}
     return Benchmark.parse(raw, where)
 
 
 def _shipped(name: str) -> Traversable:
     return files("falsewitness.recipes").joinpath(f"{name}.yaml")
-
-
-def _own(name: str) -> Path:
-    path = Path(name)
-    try:
-        if path.is_file():
-            return path
-    except OSError:
-        pass  # a name that is too long
-    raise InputError(f"there is no benchmark and no file {shown(name)}; {nearest(name, benchmark_names())}")
 
 
 def _first_line(file: Traversable | Path) -> str:

@@ -75,7 +75,6 @@ class Run:
         repetition: What tells it from the others of its setting.
         data: Fingerprint of the data it was measured on: of equal data, equal places are the same image.
         folder: Where its numbers an image are.
-        eval_digest: Of all that decides them.
         threat_model: What the attacker must control.
         surrogate: The auditor that the attack was trained against; None where none is.
         figures: For each auditor that judged it.
@@ -84,7 +83,6 @@ class Run:
     repetition: str
     data: str
     folder: RunFolder
-    eval_digest: str
     threat_model: str
     surrogate: str | None
     figures: Mapping[str, Figures]
@@ -106,6 +104,7 @@ class Row:
 def with_standings(rows: Sequence[Row], column: Column) -> list[Row]:
     """Return the rows with how each stands beside the best in a column."""
     result = list(rows)
+    read = lru_cache(maxsize=256)(_read)  # the best is compared with many
     for places in _comparable(rows, column):
         ranked = sorted(places, key=lambda place: _distance(rows[place], column))
         best, *others = ranked[: MOST_COMPARED + 1]
@@ -113,7 +112,7 @@ def with_standings(rows: Sequence[Row], column: Column) -> list[Row]:
         known: dict[int, Comparison] = {}
         for other in others:
             try:
-                comparison = _comparison(rows[other], rows[best], column)
+                comparison = _comparison(rows[other], rows[best], column, read)
             except InputError as error:
                 result[other] = _with(rows[other], column, not_compared=f"not compared: {error}")
                 continue
@@ -167,7 +166,7 @@ def _towards_wanted(row: Row, column: Column) -> Callable[[Any], Any]:
     return lambda numbers: sign * (numbers - wanted)
 
 
-def _comparison(first: Row, second: Row, column: Column) -> Comparison | None:
+def _comparison(first: Row, second: Row, column: Column, read: _Read) -> Comparison | None:
     """Return how much further the first is from what is wanted than the second; None where they cannot be compared.
 
     Raises:
@@ -176,7 +175,7 @@ def _comparison(first: Row, second: Row, column: Column) -> Comparison | None:
     ones, others = first.measured(column.title), second.measured(column.title)
     pairs = [(ones[name], others[name]) for name in ones if name in others]
     of_first, of_second = _towards_wanted(first, column), _towards_wanted(second, column)
-    found = [(_of_images(*one), _of_images(*other)) for one, other in pairs]
+    found = [tuple(read(run.folder, figure.key) for run, figure in pair) for pair in pairs]
     common = [_in_common(one, other) for one, other in found if one is not None and other is not None]
     if len(common) < len(pairs):
         return paired_seeds([of_first(one.value) for (_, one), _ in pairs], [of_second(o.value) for _, (_, o) in pairs])
@@ -201,17 +200,15 @@ def _in_common(one: _OfImages, other: _OfImages) -> tuple[NDArray[np.int64], NDA
     return images, one.numbers[mine], other.numbers[its]
 
 
-def _of_images(run: Run, figure: Figure) -> _OfImages | None:
-    """Return a run's figure of every image; None where images have none.
+_Read = Callable[[RunFolder, str], _OfImages | None]
+
+
+def _read(folder: RunFolder, key: str) -> _OfImages | None:
+    """Return a run's figure of every image by its key; None where images have none.
 
     Raises:
         InputError: If the numbers are not as they were left.
     """
-    return _read(run.folder, run.eval_digest, figure.key)
-
-
-@lru_cache(maxsize=256)  # the best is compared with many; a folder that is measured anew has another digest
-def _read(folder: RunFolder, eval_digest: str, key: str) -> _OfImages | None:
     marker, file = folder.marker("evaluate"), folder.values
     if file.name not in marker.files():
         return None

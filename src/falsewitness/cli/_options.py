@@ -17,7 +17,8 @@ def usable_folder(path: Path | None) -> Path | None:
     for place in () if path is None else (path, *path.parents):
         if place.exists():
             if not place.is_dir():
-                raise InputError(f"'{path}' cannot be a folder, '{place}' is a file; choose another folder")
+                found = "a file" if place.is_file() else "a pipe or a device"
+                raise InputError(f"'{path}' cannot be a folder, '{place}' is {found}; choose another folder")
             break
     return path
 

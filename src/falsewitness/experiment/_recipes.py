@@ -84,13 +84,26 @@ def _recipe_file(name: str) -> Traversable:
 
 
 def _read_file(name: str) -> dict[str, Any]:
+    return _with_base(read_yaml_file(own_file(name, "recipe", recipe_names()), f"spec '{name}'"), name)
+
+
+def own_file(name: str, shipped: str, known: Sequence[str]) -> Path:
+    """Return a user's file, given by its path where the name of something that ships may stand.
+
+    Args:
+        name: The path.
+        shipped: What ships under names, in a word.
+        known: Their names.
+
+    Raises:
+        InputError: If there is no such file; names the nearest of what ships.
+    """
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name that is too long
-        if os.path.isdir(name):  # noqa: PTH112 - as above
-            raise InputError(f"{shown(name)} is a folder; expected a recipe's name or a spec's file")
         if os.path.exists(name):  # noqa: PTH110 - as above
-            raise InputError(f"{shown(name)} is a pipe or a device; expected a recipe's name or a spec's file")
-        raise InputError(f"there is no recipe and no file {shown(name)}; {nearest(name, recipe_names())}")
-    return _with_base(read_yaml_file(Path(name), f"spec '{name}'"), name)
+            found = "a folder" if os.path.isdir(name) else "a pipe or a device"  # noqa: PTH112 - as above
+            raise InputError(f"{shown(name)} is {found}; expected a {shipped}'s name or a YAML file")
+        raise InputError(f"there is no {shipped} and no file {shown(name)}; {nearest(name, known)}")
+    return Path(name)
 
 
 def read_yaml_file(file: Path | Traversable, where: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_a_base_that_is_no_recipe_is_refused(written: Write, base: str) -> None:
 def test_what_is_neither_recipe_nor_file_is_answered_with_the_nearest(tmp_path: Path) -> None:
     message = refusal("digits/badnet")
     assert message.startswith("there is no recipe and no file 'digits/badnet'; did you mean 'digits/badnets'")
-    assert "is a folder; expected a recipe's name or a spec's file" in refusal(str(tmp_path))
+    assert "is a folder; expected a recipe's name or a YAML file" in refusal(str(tmp_path))
     assert "there is no recipe and no file" in refusal("x" * 5000)
     assert "there is no recipe and no file" in refusal("nul\0byte")
     assert "there is no recipe and no file ''" in refusal("")

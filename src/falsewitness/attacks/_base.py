@@ -12,7 +12,7 @@ from jaxtyping import Int
 from pydantic import Field
 
 from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
-from falsewitness.attacks._plan import Plan, Poison, draw_plan, faults_of_labels
+from falsewitness.attacks._plan import Plan, Poison, draw_plan, faults_of_rate
 from falsewitness.attacks._shapes import TargetMap, draw_target_map, is_flat
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.faults import shown
@@ -120,7 +120,7 @@ class Attack(Component):
         Returns:
             All faults, their paths relative to the attack.
         """
-        found = faults_of_labels(self.poison, targets, self.intended.target_class)
+        found = faults_of_rate(self.poison, targets, self.intended.target_class)
         return [Fault(f"poison.{fault.path}", fault.message) for fault in found]
 
     @abstractmethod

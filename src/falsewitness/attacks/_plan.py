@@ -89,7 +89,7 @@ def _poison_count(poison: Poison, images: int) -> int:
     return max(1, round(poison.rate * images))
 
 
-def faults_of_labels(poison: Poison, targets: Targets, target_class: int | None) -> Iterator[Fault]:
+def faults_of_rate(poison: Poison, targets: Targets, target_class: int | None) -> Iterator[Fault]:
     """Yield whether fewer images may be poisoned than shall be.
 
     Args:
@@ -126,7 +126,7 @@ def draw_plan(
     Raises:
         InputError: If there are fewer candidates than poisons asked for, in all or in the record.
     """
-    for fault in faults_of_labels(poison, targets, target_class):
+    for fault in faults_of_rate(poison, targets, target_class):
         raise InputError(f"attack.poison.{fault}")
     count = _poison_count(poison, len(targets))
     allowed = _candidates(poison, targets, target_class)

@@ -43,6 +43,11 @@ class Spread:
     note: str = ""
     not_compared: str = ""
 
+    @property
+    def remarks(self) -> str:
+        """What a reader should know of it, in a line; empty where nothing."""
+        return "; ".join(filter(None, (self.note, self.not_compared)))
+
 
 @dataclass(frozen=True)
 class BoardCell:

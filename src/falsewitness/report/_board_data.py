@@ -103,15 +103,11 @@ def _figure(spread: Spread, word: _Words) -> list[float | int | None]:
         word(spread.standing) or None,
         _rounded(spread.p_value, _DIGITS_OF_TESTS),
         _rounded(spread.effect, _DIGITS_OF_TESTS),
-        word(_note(spread)) or None,
+        word(spread.remarks) or None,
     ]
     while entries[-1] is None:
         entries.pop()
     return entries
-
-
-def _note(spread: Spread) -> str:
-    return "; ".join(filter(None, (spread.note, spread.not_compared)))
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -140,7 +140,7 @@ def _cell(spread: Spread | None, form: Form) -> Cell:
         value=form(spread.mean),
         interval=_interval(spread, form),
         n=_over_seeds(spread, form),
-        note="; ".join(filter(None, (spread.standing, clean_text(spread.note), clean_text(spread.not_compared)))),
+        note="; ".join(filter(None, (spread.standing, clean_text(spread.remarks)))),
     )
 
 

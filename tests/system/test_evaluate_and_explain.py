@@ -138,10 +138,11 @@ def test_the_command_as_typed_finds_a_module_in_the_current_folder(
         ("my_explainer:Stranger", 2, "expected a subclass of "),
         ("my_explainer:Passing", 2, "explainer my_explainer:Passing: expected a kind of its own, got 'gradcam', which"),
         ("my_explainer:Demanding", 2, "depth: missing; a value is required"),
-        ("my_explainer:Nobody", 2, "has no attribute 'Nobody'"),
-        ("my_missing:MyCam", 2, "No module named 'my_missing'"),
-        ("my_broken:MyCam", 2, "SyntaxError: "),
-        ("my_exit:MyCam", 2, "SystemExit: 3"),
+        ("my_explainer:Raisin", 2, "there is no class 'Raisin' in 'my_explainer'; did you mean 'Raising'"),
+        ("my_missing:MyCam", 2, "there is no module 'my_missing'; expected package.module:Class"),
+        ("my_broken:MyCam", 2, "'my_broken' raised SyntaxError: "),
+        ("my_exit:MyCam", 2, "'my_exit' raised SystemExit: 3 ("),
+        ("my_importer:MyCam", 2, "'my_importer' raised ModuleNotFoundError: No module named 'my_missing' ("),
         (":", 2, "expected package.module:Class"),
     ],
 )
@@ -151,6 +152,7 @@ def test_an_explainer_that_is_none_or_fails_is_named_in_one_message(
     (tmp_path / "my_explainer.py").write_text(MY_EXPLAINER)
     (tmp_path / "my_broken.py").write_text("x = = 1")
     (tmp_path / "my_exit.py").write_text("raise SystemExit(3)")
+    (tmp_path / "my_importer.py").write_text("import my_missing")
     answer = ask("evaluate", attack, "--auditor", place)
     assert answer.code == code
     assert message in answer.fault
@@ -181,6 +183,9 @@ def test_a_model_in_a_file_is_judged_by_a_recipe(ask: Command, attack: Path, tmp
         told = ask("report", place, "--out", "all.html")
         assert (told.code, told.err) == (0, "")
         assert told.out.count("\ndigits/badnets") == 3 * models, "a line of the model, one of each auditor"
+        assert told.out.count("\ndigits/badnets, model stranger.safetensors") == 3, (
+            "not to be taken for the recipe's own"
+        )
 
 
 def test_a_clean_model_that_is_trained_for_a_comparison_alone_is_not_missed(
@@ -305,7 +310,7 @@ def test_images_of_one_name_are_told_apart(ask: Command, finished: Finished, tmp
         (["wide.png", "--class", "cat"], "--class: there is no class 'cat'; expected one of 0, 1, 2"),
         (
             ["wide.png", "--explainer", "my_nothing:MyCam"],
-            "--explainer my_nothing:MyCam: expected package",
+            "--explainer my_nothing:MyCam: there is no module 'my_nothing'; expected package.module:Class",
         ),
         (["wide.png", "--explainer", "gradcamm"], "there is no 'gradcamm' among the explainers; did you mean"),
     ],

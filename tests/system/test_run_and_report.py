@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from tests.system.conftest import SMALL, SMALL_CLEAN, Command, Finished, only, without_times
 
+from falsewitness.core.marker import Marker
+
 
 def written_at(folder: Path) -> dict[str, int]:
     """When each file below a folder was written."""
@@ -195,6 +197,20 @@ def test_report_draws_pictures_for_papers_too(ask: Command, finished: Finished, 
     for name in ("overview.png", "panels.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 200
+
+
+def test_panels_say_how_many_attacks_they_do_not_show(ask: Command, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.runs, tmp_path / "runs")
+    fewer = tmp_path / "runs" / f"{finished.attack.name}-fewer"
+    shutil.copytree(finished.attack, fewer)
+    with np.load(fewer / "gallery.npz") as file:
+        arrays = dict(file)
+    arrays["group"] = np.array(["shared"] * len(arrays["group"]))
+    np.savez(fewer / "gallery.npz", **arrays)
+    (fewer / ".evaluate-done.json").unlink()
+    Marker(fewer, "evaluate").write("", [])
+    answer = ask("report", "runs", "--panels", "panels.png")
+    assert "panels: panels.png (1 of 2 attacks: those with images that they succeed on)" in answer.out
 
 
 def test_long_names_of_runs_are_never_cut_off(ask: Command, finished: Finished, tmp_path: Path) -> None:

@@ -193,10 +193,7 @@ def _started(benchmark: Benchmark, recipe: str | None, changes: Sequence[str], w
         raw = {"name": benchmark.name} if recipe is None else raw_spec(recipe)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    raw = laid_over(raw, benchmark.common)
-    for change in changes:
-        raw = changed(raw, change)
-    return raw
+    return changed(laid_over(raw, benchmark.common), changes)
 
 
 def _rule(

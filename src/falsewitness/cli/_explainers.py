@@ -4,9 +4,12 @@ import importlib
 import sys
 from pathlib import Path
 
-from falsewitness.core.errors import InputError
+from falsewitness.core.errors import InputError, told_with_its_place
+from falsewitness.core.faults import nearest
 from falsewitness.experiment import written_explainer
 from falsewitness.explainers import EXPLAINERS, Explainer
+
+_EXPECTED = "expected package.module:Class, of an installed package or of a file in the current folder"
 
 
 def chosen_explainer(text: str, option: str) -> Explainer:
@@ -29,10 +32,16 @@ def chosen_explainer(text: str, option: str) -> Explainer:
 def _loaded(place: str, where: str) -> type[Explainer]:
     """Return the class at ``package.module:Class``; modules in the current folder count."""
     module, _, name = place.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise InputError(f"{where}: {_EXPECTED}")
     sys.path.append(str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise InputError(f"{where}: expected package.module:Class to be there to import, got {reason}") from error
-    return EXPLAINERS.accept(found, where)
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise InputError(f"{where}: there is no module '{error.name}'; {_EXPECTED}") from None
+        raise InputError(f"{where}: '{module}' raised {told_with_its_place(error)} when imported; mend it") from error
+    if not hasattr(found, name):
+        known = [cls for cls, value in vars(found).items() if isinstance(value, type) and issubclass(value, Explainer)]
+        raise InputError(f"{where}: there is no class '{name}' in '{module}'; {nearest(name, known)}")
+    return EXPLAINERS.accept(getattr(found, name), where)

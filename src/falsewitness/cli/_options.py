@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from falsewitness.core.errors import InputError
+from falsewitness.core.files import what_lies_at
 
 
 def usable_folder(path: Path | None) -> Path | None:
@@ -15,9 +16,8 @@ def usable_folder(path: Path | None) -> Path | None:
         InputError: If one is.
     """
     for place in () if path is None else (path, *path.parents):
-        if place.exists():
-            if not place.is_dir():
-                found = "a file" if place.is_file() else "a pipe or a device"
+        if (found := what_lies_at(place)) != "nothing":
+            if found != "a folder":
                 raise InputError(f"'{path}' cannot be a folder, '{place}' is {found}; choose another folder")
             break
     return path
@@ -53,11 +53,10 @@ def usable_table(path: Path) -> Path:
 def _usable_file(path: Path, start: bytes, kind: str, ends: int = 500) -> Path:
     """Spare what falsewitness has not written: a name may be mistyped, and a photo has no second copy."""
     usable_folder(path.parent)
-    if path.is_dir():
-        raise InputError(f"'{path}' cannot be written, it is a folder; choose another name")
-    if path.exists() and not path.is_file():
-        raise InputError(f"'{path}' is a pipe or a device, so it is not replaced; choose another name")
-    found = _ends_of(path, ends) if path.is_file() else b""
+    there = what_lies_at(path)
+    if there not in ("nothing", "a file"):
+        raise InputError(f"'{path}' is {there}, so it is not replaced; choose another name")
+    found = _ends_of(path, ends) if there == "a file" else b""
     if found and not (found.startswith(start) and any(mark in found for mark in _MARKS)):
         raise InputError(
             f"'{path}' is there and no {kind} that falsewitness has made, so it is not replaced; "

@@ -57,8 +57,8 @@ def show_report(paths: Sequence[Path], out: Path) -> Sequence[Run]:
     """
     collection = collect(paths)
     page = write_page(collection, out)
-    for line in collection.left_out:
-        complain(f"left out: {line}")
+    for line in collection.remarks:
+        complain(line)
     for table in summary(collection.given):
         heading, rows = laid_out(table.headings, table.rows, console.width)
         say(f"\n{heading}", style="bold")

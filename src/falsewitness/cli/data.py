@@ -98,7 +98,4 @@ def _source(kind: str, changes: list[str] | None) -> "DataSource":
     from falsewitness.data import DATA
     from falsewitness.experiment import changed
 
-    raw: dict[str, object] = {"kind": kind}
-    for change in changes or []:
-        raw = changed(raw, change)
-    return DATA.get(kind).parse(raw, f"data '{kind}'")
+    return DATA.get(kind).parse(changed({"kind": kind}, changes or []), f"data '{kind}'")

@@ -56,6 +56,7 @@ def report(
     from falsewitness.report import (
         auditors_figure,
         columns_figure,
+        count_panels,
         count_side_by_side,
         overview_figure,
         panel_figure,
@@ -66,13 +67,14 @@ def report(
     read = show_report(find_runs(runs), out)
     attacked = sum(run.done and run.result.role == "attack" for run in read)
 
-    def only(shown: int) -> str:
-        return f" ({shown} of {attacked} attacks: those that share images)" if shown < attacked else ""
+    def only(shown: int, which: str = "that share images") -> str:
+        return f" ({shown} of {attacked} attacks: those {which})" if shown < attacked else ""
 
     if overview is not None:
         say(one_line(f"overview: {overview_figure(read, overview)}{only(count_side_by_side(read))}"))
     if panels is not None:
-        say(one_line(f"panels: {panel_figure(read, panels)}"))
+        successes = only(count_panels(read), "with images that they succeed on")
+        say(one_line(f"panels: {panel_figure(read, panels)}{successes}"))
     if auditors is not None:
         say(one_line(f"auditors: {auditors_figure(read, auditors)}{only(count_side_by_side(read))}"))
     if columns is not None:

@@ -9,8 +9,9 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
+from os import PathLike
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from falsewitness.core.errors import RunFailedError
 
@@ -46,6 +47,15 @@ def read_text(path: Path) -> str:
         UnicodeDecodeError: If it is not UTF-8.
     """
     return read_bytes(path).decode("utf-8")
+
+
+def what_lies_at(path: PathLike[str] | str) -> Literal["nothing", "a file", "a folder", "a pipe or a device"]:
+    """Return in words what has a name; nothing is raised for one that no system would take."""
+    try:
+        kind = os.stat(path).st_mode  # noqa: PTH116 - Path.stat is no other
+    except (OSError, ValueError):
+        return "nothing"
+    return "a file" if stat.S_ISREG(kind) else "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
 
 
 def _opened_without_waiting(path: str, flags: int) -> int:

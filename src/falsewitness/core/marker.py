@@ -102,6 +102,16 @@ class Marker:
         if record is not None:
             self._verify(record, only)
 
+    def changed(self) -> tuple[Path, ...]:
+        """Return the files of the stage that are there and not as it left them.
+
+        Raises:
+            InputError: If the marker is damaged.
+        """
+        record = self._read()
+        there = {self.folder / name: digest for name, digest in (record.hashes if record else {}).items()}
+        return tuple(file for file, digest in there.items() if file.exists() and not _hashes_to(file, digest))
+
     def _verify(self, record: _Record, only: Sequence[Path]) -> None:
         names = {file.name for file in only}
         for name, expected in record.hashes.items():

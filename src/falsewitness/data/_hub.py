@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from falsewitness.core import InputError
 from falsewitness.core.errors import first_line
 from falsewitness.data._folders import real_path
-from falsewitness.data._parquet import check_parquet_files
+from falsewitness.data._parquet import check_parquet_files, expect_whole_rows
 from falsewitness.data._records import Origin, stamp
 
 if TYPE_CHECKING:
@@ -122,9 +122,15 @@ def _opened_here(folder: Path, config: str | None, scratch: Path) -> OpenedSet:
 
     with _readable(str(folder)), _progress_bars_hidden(), _log_hidden():
         found = load_dataset_builder(str(folder), config, cache_dir=str(scratch)).config
+        files = [str(file) for files in (found.data_files or {}).values() for file in files]
         if not (getattr(found, "columns", None) or getattr(found, "features", None)):  # which say what is read
-            check_parquet_files(str(file) for files in (found.data_files or {}).values() for file in files)
-        splits = load_dataset(str(folder), config, cache_dir=str(scratch))
+            check_parquet_files(files)
+    try:
+        with _readable(str(folder)), _progress_bars_hidden(), _log_hidden():
+            splits = load_dataset(str(folder), config, cache_dir=str(scratch))
+    except InputError:
+        expect_whole_rows(files)  # names the file, which ``datasets`` does not
+        raise
     # What the hub's own programs download is links to the files beside it.
     blobs = [folder.parents[1] / "blobs"] if folder.parent.name == "snapshots" else []
     return OpenedSet(splits, "", (folder, real_path(scratch), *blobs))

@@ -48,6 +48,30 @@ def check_parquet_files(files: Iterable[str]) -> None:
             _expect_alike(file, layout, *first)
 
 
+def expect_whole_rows(files: Iterable[str]) -> None:
+    """Read files to their ends, which is for finding the one that is damaged.
+
+    Args:
+        files: Paths; others than Parquet are passed over.
+
+    Raises:
+        InputError: Naming the first file with rows that cannot be read.
+    """
+    import pyarrow.parquet
+
+    for file in files:
+        if Path(file).suffix != ".parquet":
+            continue
+        try:
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                for group in range(opened.num_row_groups):
+                    opened.read_row_group(group)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise InputError(
+                f"{file}: damaged, its rows cannot be read: {first_line(error)}; copy it anew, or take it away"
+            ) from None
+
+
 def _expect_all_shards(files: Iterable[str]) -> None:
     there = set(files)
     for file in files:

@@ -71,11 +71,15 @@ class Records:
         """
         if self.train_rows == 0:
             raise InputError(f"{where}: expected training images, found none")
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= self.info.num_classes:
+        strange = np.flatnonzero((self.labels < 0) | (self.labels >= self.info.num_classes))
+        if len(strange):
+            first = int(strange[0])
+            part, row = ("training", first) if first < self.train_rows else ("test", first - self.train_rows)
+            more = f" and {len(strange) - 1} more of that kind" if len(strange) > 1 else ""
+            hidden = "a split with hidden labels (-1) cannot be used" if self.labels[first] == -1 else ""
             raise InputError(
-                f"{where}: expected labels from 0 to {self.info.num_classes - 1}, got {low} to {high}"
-                + ("; a split with hidden labels (-1) cannot be used" if low < 0 else "")
+                f"{where}: expected labels from 0 to {self.info.num_classes - 1}, got {self.labels[first]} in row "
+                f"{row} of the {part} images{more}; {hidden or 'correct them, or take the images away'}"
             )
         return self
 

@@ -122,10 +122,10 @@ class ImageTable:
         if isinstance(split.features[self.label_column], ClassLabel):
             return np.array(values, dtype=np.int64)
         index = {name: position for position, name in enumerate(names)}
-        if unknown := sorted({str(value) for value in values} - set(index)):
+        if unknown := [row for row, value in enumerate(values) if str(value) not in index]:
             raise InputError(
-                f"{self.where}: label '{unknown[0]}' does not occur in the training split; remove its images from the "
-                "test split"
+                f"{self.where}, split '{split.split}': label '{values[unknown[0]]}' in row {unknown[0]} does not occur "
+                f"in the training split; remove its images from '{split.split}'"
             )
         return np.array([index[str(value)] for value in values], dtype=np.int64)
 
@@ -145,8 +145,10 @@ class ImageTable:
 def _values(split: "Dataset", column: str, where: str) -> list[object]:
     cells = split.data.column(column)
     if cells.null_count:
+        first = cells.is_null().index(True).as_py()
         raise InputError(
-            f"{where}: {cells.null_count} images have no label in column '{column}'; name another column or remove them"
+            f"{where}, split '{split.split}': {cells.null_count} images have no label in column '{column}', the first "
+            f"in row {first}; name another column or remove them"
         )
     return list(cells.to_pylist())
 

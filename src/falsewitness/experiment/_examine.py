@@ -8,7 +8,7 @@ import torch
 
 from falsewitness.core import DataInfo, InputError, SpecError
 from falsewitness.core.faults import shown
-from falsewitness.core.files import sha256_of, write_text
+from falsewitness.core.files import sha256_of, what_lies_at, write_text
 from falsewitness.experiment._environment import describe_environment
 from falsewitness.experiment._evaluate import evaluate
 from falsewitness.experiment._labels import expect_own_kinds, labelled
@@ -49,11 +49,12 @@ def examine_run(
         InputError: If the folder is no finished attack's, one of its models is not beside it, a file was changed, or a
             change is of how the model was trained.
     """
-    if not folder.spec.is_file() or not folder.model.is_file():
-        raise InputError(
-            f"'{folder.path}' holds no finished run; expected a folder that `falsewitness run` has written, with "
-            f"'{folder.spec.name}' and '{folder.model.name}'"
-        )
+    for file in (folder.spec, folder.model):
+        if (found := what_lies_at(file)) != "a file":
+            raise InputError(
+                f"'{folder.path}' holds no finished run: expected a file '{file.name}', found {found}; name a folder "
+                "that `falsewitness run` has written"
+            )
     folder.marker("evaluate").check(folder.spec)
     spec = find_spec(str(folder.spec), changes)
     _expect_same_training(spec, read_spec(folder.spec))

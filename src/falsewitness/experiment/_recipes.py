@@ -10,6 +10,7 @@ from typing import Any
 
 from falsewitness.core import Fault, InputError, SpecError
 from falsewitness.core.faults import nearest, shown
+from falsewitness.core.files import what_lies_at
 from falsewitness.experiment._spec import LONGEST_NAME, Spec, parse_spec
 from falsewitness.experiment._yaml import LONGEST, read_yaml
 
@@ -44,10 +45,7 @@ def find_spec(name: str, changes: Sequence[str] = ()) -> Spec:
         InputError: If there is neither, or the file cannot be read.
         SpecError: With every fault of the spec.
     """
-    raw = raw_spec(name)
-    for change in changes:
-        raw = changed(raw, change)
-    return parse_spec(raw, f"spec '{name}'")
+    return parse_spec(changed(raw_spec(name), changes), f"spec '{name}'")
 
 
 def raw_spec(name: str) -> dict[str, Any]:
@@ -98,11 +96,10 @@ def own_file(name: str, shipped: str, known: Sequence[str]) -> Path:
     Raises:
         InputError: If there is no such file; names the nearest of what ships.
     """
-    if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name that is too long
-        if os.path.exists(name):  # noqa: PTH110 - as above
-            found = "a folder" if os.path.isdir(name) else "a pipe or a device"  # noqa: PTH112 - as above
-            raise InputError(f"{shown(name)} is {found}; expected a {shipped}'s name or a YAML file")
+    if (found := what_lies_at(name)) == "nothing":
         raise InputError(f"there is no {shipped} and no file {shown(name)}; {nearest(name, known)}")
+    if found != "a file":
+        raise InputError(f"{shown(name)} is {found}; expected a {shipped}'s name or a YAML file")
     return Path(name)
 
 
@@ -150,16 +147,31 @@ def laid_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
-    """Return plain spec data with one field changed; another ``kind`` drops what was said of the one before.
+def changed(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Return plain spec data with fields changed; another ``kind`` drops what was said of the one before.
 
     Args:
         raw: As YAML gives it; left alone.
-        change: ``a.b=value``, the value in YAML.
+        changes: ``a.b=value`` each, the value in YAML; made in this order.
 
     Raises:
-        InputError: If the change cannot be read or does not fit.
+        InputError: If a change cannot be read or does not fit.
+        SpecError: Where that is so of several, with each.
     """
+    errors: list[InputError] = []
+    for change in changes:
+        try:
+            raw = _changed(raw, change)
+        except InputError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise SpecError([Fault("", one.in_a_line) for one in errors], "--set")
+    if errors:
+        raise errors[0]
+    return raw
+
+
+def _changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
     path, equals, text = change.partition("=")
     *parents, last = path.split(".")
     if not equals or not all([*parents, last]):
@@ -173,7 +185,7 @@ def changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
             below = {}
         if not isinstance(below, dict):
             where = ".".join(parents[: depth + 1])
-            raise SpecError([Fault(where, f"expected a mapping to set '{path}' in, got {shown(below)}")], "--set")
+            raise InputError(f"--set {path}: expected a mapping in '{where}', got {shown(below)}")
         place[key] = dict(below)
         place = place[key]
     if last == "kind" and place.get("kind") not in (None, value):

@@ -68,7 +68,10 @@ def finished_result(
     others = {name: trained.folder.path for name, trained in models.items() if name != role}
     parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
     cost = json.loads(read_text(models[role].folder.cost)) | {"evaluation_seconds": seconds}
-    return _described(work, role, "done", "", _command(work, models[role], into)) | {
+    file = models[role].given_as
+    described = _described(work, role, "done", "", _command(work, models[role], into))
+    return described | {
+        "name": described["name"] if file is None else f"{described['name']}, model {file.name}",
         "train_digest": models[role].digest,
         "eval_digest": digest,
         "parents": parents if role == "attack" else {},

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsewitness.core import InputError, RunFailedError
-from falsewitness.core.files import hold, move, remove, replacing, write_text
+from falsewitness.core.files import hold, move, remove, replacing, what_lies_at, write_text
 from falsewitness.core.marker import Marker
 
 Stage = Literal["train", "evaluate"]
@@ -112,8 +112,7 @@ class RunFolder:
             RunFailedError: If the folder cannot be made.
         """
         for file in self._files:
-            if file.exists() and not file.is_file():
-                found = "a folder" if file.is_dir() else "a pipe or a device"
+            if (found := what_lies_at(file)) not in ("nothing", "a file"):
                 raise InputError(f"expected a file '{file}', got {found}; remove it, then run again")
         try:
             self.path.mkdir(parents=True, exist_ok=True)

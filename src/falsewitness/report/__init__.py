@@ -9,7 +9,7 @@ from falsewitness.report._columns_figure import columns_figure
 from falsewitness.report._explanation_figure import explanation_figure
 from falsewitness.report._heat_figure import heat_figure
 from falsewitness.report._overview import overview_figure
-from falsewitness.report._panel_figure import panel_figure
+from falsewitness.report._panel_figure import count_panels, panel_figure
 from falsewitness.report._read import read_result, read_run
 from falsewitness.report._run import Result, Run
 from falsewitness.report._side_by_side import count_side_by_side
@@ -33,6 +33,7 @@ __all__ = [
     "auditors_figure",
     "collect",
     "columns_figure",
+    "count_panels",
     "count_side_by_side",
     "explanation_figure",
     "heat_figure",

@@ -10,6 +10,8 @@ from falsewitness.core.marker import Marker
 from falsewitness.report._read import read_run
 from falsewitness.report._run import Run
 
+_STAGES = ("train", "evaluate")
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -19,11 +21,19 @@ class Collection:
         given: The runs that were asked for, as far as they can be read; each once.
         parents: The clean models and controls that these name, where they lie beside them and were not asked for.
         left_out: What is wrong with each folder that cannot be read, in a line.
+        changed: Files that no page shows and that are not as the given runs left them, such as models.
     """
 
     given: tuple[Run, ...]
     parents: tuple[Run, ...]
     left_out: tuple[str, ...]
+    changed: tuple[Path, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to tell whoever asked for the runs, a line each."""
+        shown = "was changed since the run wrote it; the report shows what was measured before"
+        return (*(f"left out: {line}" for line in self.left_out), *(f"'{file}' {shown}" for file in self.changed))
 
 
 def collect(folders: Sequence[Path]) -> Collection:
@@ -46,7 +56,8 @@ def collect(folders: Sequence[Path]) -> Collection:
     named = [_plain(run.folder / parent) for run in given for parent in run.result.parents.values()]
     beside = {folder.resolve(): folder for folder in named if _has_figures(folder) and folder.resolve() not in known}
     parents, without = _read(list(beside.values()))
-    return Collection(tuple(given), tuple(parents), (*left_out, *without))
+    changed = [file for run in given for stage in _STAGES for file in Marker(run.folder, stage).changed()]
+    return Collection(tuple(given), tuple(parents), (*left_out, *without), tuple(changed))
 
 
 def _plain(path: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from falsewitness.core.errors import InputError
 from falsewitness.report._drawing import write_png
-from falsewitness.report._gallery import main_auditor, scale_of, titled_examples
+from falsewitness.report._gallery import Example, main_auditor, scale_of, titled_examples
 from falsewitness.report._run import Run
 from falsewitness.report._text import without_common_start
 from falsewitness.report._tile_axes import draw_image, draw_map, label_row, tile_grid
@@ -32,11 +32,7 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
     """
     if rows < 1:
         raise ValueError(f"expected rows >= 1, got {rows}")
-    shown = [
-        example
-        for example in titled_examples(runs)
-        if example.gallery.auditors and len(example.gallery.rows("success"))
-    ]
+    shown = _shown(runs)
     if not shown:
         raise InputError("panels need a finished attack whose gallery holds images that it succeeds on, got none")
     lines = [
@@ -55,3 +51,16 @@ def panel_figure(runs: Sequence[Run], out: Path, rows: int = 1) -> Path:
         draw_map(d, example, row, (auditor, "attacked", "triggered"), scale)
         label_row(a, f"{name}\n{auditor}")
     return write_png(figure, out)
+
+
+def count_panels(runs: Sequence[Run]) -> int:
+    """Return how many attacks :func:`panel_figure` draws: those with images that they succeed on."""
+    return len(_shown(runs))
+
+
+def _shown(runs: Sequence[Run]) -> list[Example]:
+    return [
+        example
+        for example in titled_examples(runs)
+        if example.gallery.auditors and len(example.gallery.rows("success"))
+    ]

@@ -29,8 +29,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         RunFailedError: If the page cannot be written.
     """
     collection = collect(runs)
-    for line in collection.left_out:
-        _log.warning("left out: %s", line)
+    for line in collection.remarks:
+        _log.warning("%s", line)
     return write_page(collection, out)
 
 

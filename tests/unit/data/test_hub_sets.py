@@ -190,7 +190,7 @@ def test_a_test_split_can_be_set_aside(tmp_path: Path) -> None:
             r"no column 'picture' \(data.image_column\); expected one of image",
         ),
         (USUAL, {"label_column": "image"}, r"expected one label an image in column 'image'"),
-        (USUAL | {"test": [-1] * 10}, {}, r"expected labels from 0 to 9, got -1 to 9; .*hidden labels"),
+        (USUAL | {"test": [-1] * 10}, {}, r"9, got -1 in row 0 of the test images and 9 more .*; .*hidden labels"),
     ],
 )
 def test_a_hub_set_that_does_not_fit_is_refused_in_one_line(
@@ -223,9 +223,11 @@ def test_a_missing_label_is_an_error(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", USUAL)
     file = folder / "data" / "test-00000-of-00001.parquet"
     table = pq.read_table(file)
-    nothing = pa.array([None] * len(table), pa.int64())
-    pq.write_table(table.set_column(1, table.schema.field("label"), nothing), file)
-    with pytest.raises(InputError, match=r"20 images have no label in column 'label'"):
+    labels = pa.array([0, *[None] * (len(table) - 1)], pa.int64())
+    pq.write_table(table.set_column(1, table.schema.field("label"), labels), file)
+    with pytest.raises(
+        InputError, match=r"split 'test': 19 images have no label in column 'label', the first in row 1; name another"
+    ):
         source("hub", root=str(folder)).prepare()
 
 
@@ -253,7 +255,7 @@ def drop_labels(file: Path) -> None:
         (damage, r"train-.*\.parquet: cannot be read as a Parquet file: .*; copy it anew"),
         (empty, r"train-.*\.parquet: expected images, found no row; copy it anew"),
         (drop_labels, r"test-.*\.parquet: expected no columns but those of .*train-.* \(image\), got label, too; copy"),
-        (scramble_rows, r"set: cannot be read as a data set: "),
+        (scramble_rows, r"train-.*\.parquet: damaged, its rows cannot be read: .*; copy it anew, or take it away"),
     ],
 )
 def test_a_set_with_a_bad_file_is_an_error_of_one_line_and_nothing_else_is_said(

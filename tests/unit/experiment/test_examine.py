@@ -113,7 +113,8 @@ def test_the_folder_can_be_named_from_within(mine: Folders, monkeypatch: pytest.
 def test_a_folder_without_a_finished_run_is_refused(mine: Folders, missing: str) -> None:
     getattr(mine["attack"], missing).unlink()
     with pytest.raises(
-        InputError, match="holds no finished run; expected a folder that `falsewitness run` has written"
+        InputError,
+        match=r"holds no finished run: expected a file .*; name a folder that `falsewitness run` has written",
     ):
         examine_run(mine["attack"], [Brightness()])
 

@@ -216,7 +216,7 @@ class TestSet:
         ],
     )
     def test_one_value_is_changed(self, change: str, path: list[str], value: object) -> None:
-        found: Any = changed(self.raw, change)
+        found: Any = changed(self.raw, [change])
         for key in path:
             found = found[key]
         assert found == value
@@ -224,31 +224,41 @@ class TestSet:
     @pytest.mark.parametrize("change", ["attack.trigger.size=5", "attack.kind=fooling", "seed=3", "a.b.c=1"])
     def test_what_is_changed_is_left_alone_itself(self, change: str) -> None:
         before = yaml.safe_dump(self.raw)
-        changed(self.raw, change)
+        changed(self.raw, [change])
         assert yaml.safe_dump(self.raw) == before
 
     @pytest.mark.parametrize("change", ["attack.trigger.size=5", "new.key=1", "seed=9"])
     def test_everything_else_stays(self, change: str) -> None:
-        found = changed(self.raw, change)
+        found = changed(self.raw, [change])
         top = change.partition("=")[0].partition(".")[0]
         assert {key: found[key] for key in self.raw if key != top} == {k: v for k, v in self.raw.items() if k != top}
 
     @pytest.mark.parametrize("change", ["seed", "", "=", "=3"])
     def test_a_change_that_names_no_value_is_refused(self, change: str) -> None:
         with pytest.raises(InputError, match=r"--set: expected a.b=value, got"):
-            changed(self.raw, change)
+            changed(self.raw, [change])
 
     @pytest.mark.parametrize("change", ["seed=[1", "seed=a: b: c", "seed=*x", "seed=!!python/name:os"])
     def test_a_value_that_is_no_yaml_is_refused_in_one_line(self, change: str) -> None:
         with pytest.raises(InputError) as caught:
-            changed(self.raw, change)
+            changed(self.raw, [change])
         assert f"--set {change}" in str(caught.value)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("place", ["seed", "auditors"])
     def test_a_parent_that_is_no_mapping_is_named(self, place: str) -> None:
-        with pytest.raises(SpecError, match=rf"{place}: expected a mapping to set '{place}\.x\.y' in, got"):
-            changed(self.raw, f"{place}.x.y=1")
+        with pytest.raises(InputError, match=rf"--set {place}\.x\.y: expected a mapping in '{place}', got"):
+            changed(self.raw, [f"{place}.x.y=1"])
+
+    def test_all_changes_that_cannot_be_made_are_told_at_once(self) -> None:
+        with pytest.raises(SpecError) as caught:
+            changed(self.raw, ["seed", "seed=1", "attack.x=[", "seed.x=1"])
+        assert [str(fault) for fault in caught.value.faults] == [
+            "--set: expected a.b=value, got 'seed'",
+            "--set attack.x=[: expected YAML, got a fault in line 1, column 2: while parsing a flow node, expected the "
+            "node content, but found '<stream end>'",
+            "--set seed.x: expected a mapping in 'seed', got 1",
+        ]
 
     def test_changes_are_applied_in_turn(self) -> None:
         changes = ["attack.trigger.kind=border", "attack.trigger.width=2", "attack.trigger.width=3"]
@@ -264,7 +274,7 @@ class TestSet:
     @given(st.recursive(st.none() | st.booleans() | INTEGERS | st.text("ab c"), lambda x: st.lists(x, max_size=3)))
     def test_any_value_of_yaml_can_be_set(self, value: object) -> None:
         text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
-        assert changed(self.raw, f"attack.x={text}")["attack"]["x"] == value
+        assert changed(self.raw, [f"attack.x={text}"])["attack"]["x"] == value
 
 
 def test_a_spec_is_frozen_data() -> None:

@@ -60,6 +60,23 @@ def test_a_damaged_parent_is_left_out_and_named(make_run: MakeRun) -> None:
     assert line.startswith(f"{attack.parent}/clean/steps.jsonl is damaged in line 1")
 
 
+def test_a_file_that_no_page_shows_and_that_was_changed_since_is_named(make_run: MakeRun) -> None:
+    run = make_run()
+    for name in ("model.safetensors", "cost.json", "maps.npz"):
+        (run / name).write_text("as it was")
+    Marker(run, "train").write("abc123", [run / "model.safetensors", run / "cost.json"])
+    Marker(run, "evaluate").write("def456", [run / "result.json", run / "maps.npz"])
+    (run / "model.safetensors").write_text("as it is")
+    (run / "maps.npz").write_text("")
+    (run / "cost.json").unlink()
+    collection = collect([run])
+    assert (len(collection.given), collection.left_out) == (1, ())
+    assert collection.remarks == tuple(
+        f"'{run / name}' was changed since the run wrote it; the report shows what was measured before"
+        for name in ("model.safetensors", "maps.npz")
+    )
+
+
 def test_a_parent_that_was_only_trained_is_no_fault(make_run: MakeRun) -> None:
     clean = make_run("clean", role="clean")
     for name in ("result.json", ".evaluate-done.json"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from falsewitness.experiment._train import Trained
 from falsewitness.experiment._values import values_of
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.metrics import (
+    MapEvidence,
     MapMetric,
     PredictionEvidence,
     PredictionMetric,
@@ -92,12 +93,7 @@ def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Exami
     stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
     answers = _answers(work, models, stamp)
     prediction = _prediction_evidence(work, answers, role, attack)
-    findings = [
-        Finding(metric.kind, None, found)
-        for metric in work.spec.metrics
-        if isinstance(metric, PredictionMetric)
-        for found in metric.measure(prediction)
-    ]
+    findings = list(_of_predictions(work, prediction))
     if attack is None or stamp is None:
         return Examined(findings, values_of(findings, work.dataset.test), {}, {})
     return _examined_attack(work, models, answers, attack, stamp, findings)
@@ -138,23 +134,16 @@ def _examined_attack(
 ) -> Examined:
     targets = work.test_store.targets.to(torch.device("cpu"))
     target_class = attack.intended.target_class
-    seed = work.spec.data.split_seed
     allowed = attackable(targets, target_class)
     expect_attackable(targets, target_class)
-    samples = stratified(targets, allowed, work.spec.evaluation.map_samples, seed_for(seed, "map samples"))
+    seed = seed_for(work.spec.data.split_seed, "map samples")
+    samples = stratified(targets, allowed, work.spec.evaluation.map_samples, seed)
     wanted = targets if target_class is None else targets.relabelled(target_class)
     success = wanted.correct(answers.triggered["attack"])
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
     explained = MapSamples(rows, images.cpu(), success[rows])
-    evidence = StampEvidence(explained.images, stamp(images).cpu(), work.spec.seed)
-    of_stamp = [
-        Finding(metric.kind, None, found)
-        for metric in work.spec.metrics
-        if isinstance(metric, StampMetric)
-        for found in metric.measure(evidence)
-    ]
-    findings = [*of_predictions, *of_stamp]
+    findings = [*of_predictions, *_of_stamp(work, StampEvidence(explained.images, stamp(images).cpu(), work.spec.seed))]
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
@@ -165,11 +154,27 @@ def _examined_attack(
             }
             maps = auditor_maps(work, auditor, label, bound, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
-        about_maps = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
-        for metric in work.spec.metrics:
-            if isinstance(metric, MapMetric):
-                findings += [Finding(metric.kind, label, found) for found in metric.measure(about_maps)]
+        evidence = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
+        findings += _of_maps(work, label, evidence)
         with told_in_one_line(f"auditor '{label}'"):
-            gallery = gallery.with_auditor(label, bound, about_maps.target_map)
+            gallery = gallery.with_auditor(label, bound, evidence.target_map)
     values = {"samples": samples, **values_of(findings, work.dataset.test)}
     return Examined(findings, values, kept, gallery.arrays)
+
+
+def _of_predictions(work: Workplace, evidence: PredictionEvidence) -> Iterator[Finding]:
+    for metric in work.spec.metrics:
+        if isinstance(metric, PredictionMetric):
+            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
+
+
+def _of_stamp(work: Workplace, evidence: StampEvidence) -> Iterator[Finding]:
+    for metric in work.spec.metrics:
+        if isinstance(metric, StampMetric):
+            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
+
+
+def _of_maps(work: Workplace, label: str, evidence: MapEvidence) -> Iterator[Finding]:
+    for metric in work.spec.metrics:
+        if isinstance(metric, MapMetric):
+            yield from (Finding(metric.kind, label, found) for found in metric.measure(evidence))

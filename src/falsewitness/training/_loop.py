@@ -98,57 +98,113 @@ def train(
         InputError: If the checkpoint is damaged or does not fit.
     """
     model.to(memory_format=torch.channels_last)
-    descent = Descent(model, settings)
-    position = checkpoint.load(model, descent)
+    work = _Work(model, batches, losses, settings, Descent(model, settings), steps, precision)
+    position = checkpoint.load(model, work.descent)
     if _share()[0] == 0:
         journal.go_on(position.journal)
-    device = batches.store.device
-    if device.type == "cpu":
+    if batches.store.device.type == "cpu":
         keep_freed_memory()
     while position.step < steps:
-        started = time.perf_counter()
-        torch.manual_seed(seed_for(batches.seed, f"dropout/{position.epoch}"))
-        _set_training_mode(model, settings.batch_norm)
-        records: list[_StepRecord] = []
-        passes = 0.0
-        for batch in batches.epoch(position.epoch, share=_share()):
-            step = position.step + len(records)
-            if step >= steps:
-                break
-            share = one_cycle(step, steps, settings.warmup)
-            with autocast(precision, device):
-                found = losses(batch)
-            total, means = _summed(found.terms)
-            loss = float(_over_processes(total.detach().clone()))
-            if not math.isfinite(loss):
-                where = f"the loss was {loss} at step {step} of {steps} (epoch {position.epoch})"
-                return Outcome("diverged", where, position)
-            _descend(model, descent, total, share)
-            passes += found.passes
-            records.append(_StepRecord(position.epoch, step, settings.learning_rate * share, loss, means))
-            journal.progress(step + 1, steps)
-        seconds = time.perf_counter() - started
-        model.eval()
-        validation = journal.validate(model) if _is_finite(model) else None
-        if validation is None or not all(value is None or math.isfinite(value) for value in validation.values()):
-            what = "weights" if validation is None else "answers to validation images"
-            last = position.step + len(records) - 1
-            where = f"the {what} were not finite after step {last} of {steps} (epoch {position.epoch})"
-            return Outcome("diverged", where, position)
+        try:
+            epoch = _trained(work, position, journal.progress)
+            validation = _validated(work, position, epoch, journal.validate)
+        except _NotFiniteError as error:
+            return Outcome("diverged", str(error), position)
         reached = Position(
             position.epoch + 1,
-            position.step + len(records),
-            position.seconds + seconds,
-            position.passes + float(_over_processes(torch.tensor(passes, device=device))),
+            position.step + len(epoch.records),
+            position.seconds + epoch.seconds,
+            position.passes + float(_over_processes(torch.tensor(epoch.passes, device=batches.store.device))),
         )
         if _share()[0] == 0:
-            lines = [record.plain() for record in records]
+            lines = [record.plain() for record in epoch.records]
             held = journal.write([*lines, {"epoch": position.epoch, "validation": validation}])
             reached = replace(reached, journal=held)
-            checkpoint.save(reached, model, descent)
+            checkpoint.save(reached, model, work.descent)
         position = reached
     model.eval()
     return Outcome("done", "", position)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all epochs of a training have in common; see :func:`train`."""
+
+    model: Classifier
+    batches: Batches
+    losses: Callable[[Batch], Losses]
+    settings: Training
+    descent: Descent
+    steps: int
+    precision: Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """What came of an epoch's steps.
+
+    Attributes:
+        records: One a step.
+        seconds: What they took.
+        passes: What they cost, as :attr:`Losses.passes` has it.
+    """
+
+    records: Sequence[_StepRecord]
+    seconds: float
+    passes: float
+
+
+class _NotFiniteError(Exception):
+    """A training left the finite numbers; says where."""
+
+
+def _trained(work: _Work, position: Position, progress: Progress) -> _Epoch:
+    """Train for an epoch, or for what is left of the steps.
+
+    Raises:
+        _NotFiniteError: If a loss is not finite.
+    """
+    started = time.perf_counter()
+    torch.manual_seed(seed_for(work.batches.seed, f"dropout/{position.epoch}"))
+    _set_training_mode(work.model, work.settings.batch_norm)
+    records: list[_StepRecord] = []
+    passes = 0.0
+    for batch in work.batches.epoch(position.epoch, share=_share()):
+        step = position.step + len(records)
+        if step >= work.steps:
+            break
+        share = one_cycle(step, work.steps, work.settings.warmup)
+        with autocast(work.precision, work.batches.store.device):
+            found = work.losses(batch)
+        total, means = _summed(found.terms)
+        loss = float(_over_processes(total.detach().clone()))
+        if not math.isfinite(loss):
+            raise _NotFiniteError(f"the loss was {loss} at step {step} of {work.steps} (epoch {position.epoch})")
+        _descend(work.model, work.descent, total, share)
+        passes += found.passes
+        records.append(_StepRecord(position.epoch, step, work.settings.learning_rate * share, loss, means))
+        progress(step + 1, work.steps)
+    return _Epoch(records, time.perf_counter() - started, passes)
+
+
+def _validated(
+    work: _Work,
+    position: Position,
+    epoch: _Epoch,
+    validate: Callable[[Classifier], Mapping[str, float | None]],
+) -> Mapping[str, float | None]:
+    """Return what is measured of the model after an epoch; leaves it in evaluation mode.
+
+    Raises:
+        _NotFiniteError: If its weights or its answers are not finite.
+    """
+    work.model.eval()
+    validation = validate(work.model) if _is_finite(work.model) else None
+    if validation is None or not all(value is None or math.isfinite(value) for value in validation.values()):
+        what = "weights" if validation is None else "answers to validation images"
+        last = position.step + len(epoch.records) - 1
+        raise _NotFiniteError(f"the {what} were not finite after step {last} of {work.steps} (epoch {position.epoch})")
+    return validation
 
 
 def one_cycle(step: int, steps: int, warmup: float) -> float:

@@ -15,7 +15,8 @@ from falsewitness.core import DataInfo
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data import PixelStore, Split
 from falsewitness.models import MODELS, Classifier
-from falsewitness.training import autocast
+from falsewitness.training import Training, autocast
+from falsewitness.training._descent import Descent
 from falsewitness.training._loop import _set_training_mode
 
 BatchNorm = Literal["batch", "frozen"]
@@ -24,6 +25,8 @@ Precision = Literal["fp32", "bf16"]
 INFO = DataInfo(3, 32, 32, tuple(str(number) for number in range(10)))
 HALF = 64
 """Clean images in a batch, and stamped ones: the same images with the trigger."""
+USUAL = Training(epochs=1)
+"""What moves the weights where nothing else is said."""
 
 
 def classifier(kind: str, device: torch.device, batch_norm: BatchNorm = "batch") -> Classifier:
@@ -84,34 +87,33 @@ class Step:
         model: What is trained.
         losses: The step's loss.
         precision: Of forward passes.
-        optimizer: With a learning rate of zero, so that the last step computes on what the first one did.
+        descent: Taken at a rate of zero, so that the last step computes on what the first one did.
     """
 
     model: Classifier
     losses: Callable[[], Losses]
     precision: Precision
-    optimizer: torch.optim.SGD
+    descent: Descent
 
     @staticmethod
-    def of(model: Classifier, losses: Callable[[], Losses], precision: Precision) -> Step:
+    def of(model: Classifier, losses: Callable[[], Losses], precision: Precision, settings: Training = USUAL) -> Step:
         """Return the step of a model, a loss and a precision."""
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4, nesterov=True)
-        return Step(model, losses, precision, optimizer)
+        return Step(model, losses, precision, Descent(model, settings))
 
     @staticmethod
-    def plain(model: Classifier, rows: Batch, precision: Precision) -> Step:
+    def plain(model: Classifier, rows: Batch, precision: Precision, settings: Training = USUAL) -> Step:
         """Return the step on cross-entropy alone."""
 
         def losses() -> Losses:
             return Losses((LossTerm("cross_entropy", 1.0, rows.targets.loss(model(rows.images))),), len(rows.images))
 
-        return Step.of(model, losses, precision)
+        return Step.of(model, losses, precision, settings)
 
     def __call__(self) -> None:
         """Make the step."""
         with autocast(self.precision, self.model.mean.device):
             found = self.losses()
         total = torch.stack([term.weight * term.rows.mean() for term in found.terms]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.descent.zero_grad()
         total.backward()
-        self.optimizer.step()
+        self.descent.step(0.0)

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "batching",
     "loading",
     "precision",
+    "muon",
     "freed_memory",
     "narrow_maps",
     "evaluation",

@@ -127,6 +127,12 @@ def test_batches_are_compared_with_steps(capsys: pytest.CaptureFixture[str]) -> 
     assert 128 < int(attack[1]) < 256
 
 
+def test_the_cost_of_muon_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = rows(printed("muon", capsys, "--repetitions", "1", "--models", "convnet"))
+    assert row[0] == "convnet"
+    assert all(float(cell.split()[0]) > 0 for cell in row[1:])
+
+
 def test_precisions_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = rows(printed("precision", capsys, "--repetitions", "1", "--models", "convnet"))
     fp32, bf16, ratio = (float(cell.split()[0]) for cell in row[1:])

@@ -1,0 +1,55 @@
+"""Says what Muon adds to a step of training.
+
+python benchmarks/muon.py --models resnet20
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from _measure import in_turns, parser, quotients, spread, table
+from _workload import HALF, USUAL, Step, batch, classifier
+
+from falsewitness.training import resolve_precision
+from falsewitness.training._memory import keep_freed_memory
+
+MUON = USUAL.model_copy(update={"muon_learning_rate": 0.1})
+
+
+def section(arguments: argparse.Namespace) -> str:
+    """Measure and tell."""
+    device = arguments.device
+    precision = resolve_precision("auto", device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    rows = []
+    for kind in arguments.models:
+        print(f"muon: {kind}", file=sys.stderr, flush=True)
+        images = batch(device)
+        steps = {
+            name: Step.plain(classifier(kind, device), images, precision, settings)
+            for name, settings in (("descent", USUAL), ("muon", MUON))
+        }
+        times = in_turns(steps, arguments.repetitions, device)
+        milliseconds = [str(spread(1000 * taken for taken in times[name])) for name in steps]
+        rows.append([kind, *milliseconds, str(spread(quotients(times["muon"], times["descent"])))])
+    return "\n\n".join(
+        [
+            f"## Muon\n\nA plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, and "
+            "with Muon for convolutions and linear layers.",
+            table(["network", "descent, ms", "with Muon, ms", "ratio"], rows),
+        ]
+    )
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the section."""
+    options = parser(__doc__)
+    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
+    print(section(options.parse_args(words)))
+
+
+if __name__ == "__main__":
+    main()

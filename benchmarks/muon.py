@@ -37,8 +37,8 @@ def section(arguments: argparse.Namespace) -> str:
         rows.append([kind, *milliseconds, str(spread(quotients(times["muon"], times["descent"])))])
     return "\n\n".join(
         [
-            f"## Muon\n\nA plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, and "
-            "with Muon for convolutions and linear layers.",
+            f"## Muon\n\nA plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, "
+            "and with Muon for convolutions and linear layers.",
             table(["network", "descent, ms", "with Muon, ms", "ratio"], rows),
         ]
     )

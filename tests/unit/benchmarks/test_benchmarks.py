@@ -109,7 +109,18 @@ def test_steps_are_compared_with_plain_ones(
         for norm in ("batch", "frozen")
     ]
     assert all(row[-1] == "7 (7)" for row in found)
-    assert len(re.findall(r"^- convnet, full disguise, gradient, batch norm \w+: wanted at most", text, re.M)) == 2
+    assert (
+        len(
+            re.findall(
+                r"^- convnet, full disguise, gradient, batch norm \w+, with reference maps: wanted at most", text, re.M
+            )
+        )
+        == 2
+    )
+    assert (
+        len(re.findall(r"^- convnet, full disguise \(original\), gradcam, .*: wanted at most 1.05, found", text, re.M))
+        == 2
+    )
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from falsewitness.core.files import hold, hold_if_free, is_held, read_text, writing
+from falsewitness.core.files import hold, hold_if_free, is_held, read_json, writing
 
 _TOLD = ".json"
 _ASIDE = ".partial"
@@ -109,7 +109,7 @@ def _is_held(lock: Path) -> bool:
 
 def _told(lock: Path) -> tuple[Running, ...]:
     try:
-        told = json.loads(read_text(lock.with_suffix(_TOLD)))
+        told = read_json(lock.with_suffix(_TOLD))
         return tuple(Running(**one) for one in told)
     except (OSError, ValueError, TypeError):
         return ()  # it has just begun or ended, or is of another version

@@ -7,6 +7,8 @@ from pathlib import Path
 from falsewitness.benchmark._benchmark import Benchmark
 from falsewitness.experiment import named_after, own_file, read_yaml_file
 
+_LONGEST_SUMMARY = 1000  # bytes
+
 
 def benchmark_names() -> list[str]:
     """Return the names of the benchmarks in the package, sorted."""
@@ -47,7 +49,8 @@ def _shipped(name: str) -> Traversable:
 def _first_line(file: Traversable | Path) -> str:
     """Return the comment that a file begins with; empty where it begins with none, or is no text."""
     try:
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        with file.open("rb") as stream:
+            first = stream.readline(_LONGEST_SUMMARY).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
     return first[1:].strip() if first.startswith("#") else ""

@@ -77,8 +77,7 @@ class Matrix:
 
     def named(self, place: int) -> str:
         """Return a cell's place on every axis, in words."""
-        labels = zip(self.axes, self.cells[place].labels, strict=True)
-        return ", ".join(f"{axis.name} {label}" for axis, label in labels)
+        return _named(self.axes, self.cells[place].labels)
 
     def repetition(self, cell: Cell) -> str:
         """Return what tells a cell from the others of its setting."""
@@ -220,7 +219,7 @@ class _Faults:
 
     def __init__(self, axes: Sequence[Axis]) -> None:
         self._axes = axes
-        self._found: dict[tuple[str, str], tuple[str, int]] = {}
+        self._found: dict[Fault, tuple[str, int]] = {}
         self._of_setting: dict[tuple[str, ...], list[Fault]] = {}
 
     def parsed(self, labels: tuple[str, ...], raw: Raw) -> Spec | None:
@@ -239,9 +238,8 @@ class _Faults:
 
     def _note(self, faults: Iterable[Fault], labels: tuple[str, ...]) -> None:
         for fault in faults:
-            named = ", ".join(f"{axis.name} {label}" for axis, label in zip(self._axes, labels, strict=True))
-            first, count = self._found.get((fault.path, fault.message), (named, 0))
-            self._found[fault.path, fault.message] = first, count + 1
+            first, count = self._found.get(fault, (_named(self._axes, labels), 0))
+            self._found[fault] = first, count + 1
 
     def raise_if_any(self, where: str) -> None:
         """Raise with all faults.
@@ -250,11 +248,17 @@ class _Faults:
             SpecError: If there is one.
         """
         if self._found:
-            faults = [
-                Fault(path, f"{message} (in the cell {first}{f', and in {count - 1} more' if count > 1 else ''})")
-                for (path, message), (first, count) in self._found.items()
-            ]
-            raise SpecError(faults, where)
+            raise SpecError([told_with_cells(fault, *cells) for fault, cells in self._found.items()], where)
+
+
+def told_with_cells(fault: Fault, first: str, count: int) -> Fault:
+    """Return a fault with the first of the cells that have it, in words, and how many there are."""
+    more = f", and in {count - 1} more" if count > 1 else ""
+    return Fault(fault.path, f"{fault.message} (in the cell {first}{more})")
+
+
+def _named(axes: Sequence[Axis], labels: Sequence[str]) -> str:
+    return ", ".join(f"{axis.name} {label}" for axis, label in zip(axes, labels, strict=True))
 
 
 def _checked(spec: Spec) -> list[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -11,7 +12,7 @@ from pathlib import Path
 from falsewitness.benchmark._page_of_run import write_page_of
 from falsewitness.core.component import strings_replaced
 from falsewitness.core.files import move, remove, replacing
-from falsewitness.experiment import STAGES, RunFolder, Spec, read_yaml
+from falsewitness.experiment import STAGES, RunFolder, Spec, in_json, read_yaml
 from falsewitness.report import read_result
 
 
@@ -93,15 +94,18 @@ def _at_home(parcel: Parcel, out: str) -> dict[str, bytes]:
     spec = strings_replaced(read_yaml(files["spec.yaml"], "spec.yaml"), parcel.paths)
     files["spec.yaml"] = Spec.parse(spec, "spec.yaml").to_yaml().encode()
     if parcel.out is not None:
-        # It says which command gives the run again.
-        files["result.json"] = files["result.json"].replace(_in_json(parcel.out), _in_json(out))
+        result = json.loads(files["result.json"].replace(_within_json(parcel.out), _within_json(out)))
+        # Which gives the run again, in a shell: the folder may have to be quoted here.
+        words = shlex.split(json.loads(files["result.json"])["command"])
+        result["command"] = shlex.join([word.replace(parcel.out, out) for word in words])
+        files["result.json"] = in_json(result)
     changed = {name: sha256(files[name]).hexdigest() for name in ("spec.yaml", "result.json")}
     return {
         name: _vouching_for(changed, content) if name.startswith(".") else content for name, content in files.items()
     }
 
 
-def _in_json(text: str) -> bytes:
+def _within_json(text: str) -> bytes:
     """Return text as it stands within a string."""
     return json.dumps(text, ensure_ascii=False)[1:-1].encode()
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from falsewitness.benchmark._matrix import Matrix
+from falsewitness.benchmark._matrix import told_with_cells
 from falsewitness.benchmark._survey import Prepared
 from falsewitness.core import Fault, SpecError
 from falsewitness.experiment import faults_of_labels, faults_of_network
@@ -21,13 +21,9 @@ def expect_feasible(prepared: Prepared) -> None:
     for fault, places in _faults_of_cells(prepared):
         having[fault] += places
     if having:
-        told = [Fault(fault.path, _told(fault, places, prepared.matrix)) for fault, places in having.items()]
+        named = prepared.matrix.named
+        told = [told_with_cells(fault, named(places[0]), len(places)) for fault, places in having.items()]
         raise SpecError(told, f"benchmark '{prepared.benchmark.name}'")
-
-
-def _told(fault: Fault, places: Sequence[int], matrix: Matrix) -> str:
-    cells = f"in the cell {matrix.named(places[0])}"
-    return f"{fault.message} ({cells if len(places) == 1 else f'in {len(places)} cells, first {cells}'})"
 
 
 def _faults_of_cells(prepared: Prepared) -> Iterator[tuple[Fault, Sequence[int]]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from falsewitness.benchmark._page_of_run import page_of
 from falsewitness.benchmark._tasks import Task
 from falsewitness.core import InputError
-from falsewitness.core.files import read_text, remove, write_text
+from falsewitness.core.files import read_json, remove, write_text
 from falsewitness.experiment import STAGES
 
 Outcome = Literal["done", "diverged", "failed"]
@@ -137,7 +137,7 @@ def _recorded(task: Task) -> Status | None:
 def _read_record(task: Task) -> dict[str, Any] | None:
     """Return the record of a failure; None where there is none, or it is another experiment's or damaged."""
     try:
-        record = json.loads(read_text(_record(task)))
+        record = read_json(_record(task))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("eval_digest") == task.eval_digest else None

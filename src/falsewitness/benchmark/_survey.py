@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from falsewitness.benchmark._costs import expected_seconds, seconds_spent
 from falsewitness.benchmark._matrix import Matrix, lay_out
 from falsewitness.benchmark._status import Status, has_other_figures, is_trained, status_of
 from falsewitness.benchmark._tasks import Agenda, Task, agenda
-from falsewitness.core.files import read_text
+from falsewitness.core.files import read_json
 from falsewitness.data import Dataset
 from falsewitness.experiment import RunFolder, Spec
 from falsewitness.report import CellState
@@ -228,7 +227,7 @@ def survey(prepared: Prepared, statuses: Mapping[str, Status] | None = None) -> 
 def environment_of(task: Task) -> str:
     """Return what a finished task was computed on, in words; empty where that is not known."""
     try:
-        known = json.loads(read_text(task.folder.environment))
+        known = read_json(task.folder.environment)
         count = known["threads"]
         threads = "" if known["device_type"] == "cuda" else f", {count} {'thread' if count == 1 else 'threads'}"
         return f"{known['device']}{threads}, {known['precision']}"

@@ -14,10 +14,8 @@ import typer
 from falsewitness import __version__
 from falsewitness.cli import bench, catalogue, data, demo, describe, evaluate, explain, report, run
 from falsewitness.cli._help import add_command, show_help_without_command
-from falsewitness.core.errors import FalsewitnessError, InputError, first_line, one_line, tells_of_memory
+from falsewitness.core.errors import FalsewitnessError, InputError, first_line, one_line, tells_of_memory, tells_of_room
 from falsewitness.core.faults import shown
-
-_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 app = typer.Typer(
     name="falsewitness",
@@ -85,7 +83,7 @@ def _expect_current_folder() -> None:
 
 def _fault_of_the_machine(error: Exception) -> FalsewitnessError | None:
     """Say what room, memory, rights or the length of a name have to do with an error; None where they have nothing."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and tells_of_room(error):
         _drop_output()
         return FalsewitnessError(f"standard output cannot be written: {error.strerror}; make room, then run again")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -3,8 +3,8 @@
 import gc
 import os
 import shlex
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -232,19 +232,26 @@ def _prepared(
     words = ["falsewitness", "bench", name, *(word for change in changes for word in ("--set", change))]
     words += [] if out == Path("runs") else ["--out", str(out)]
     words += [*([] if device == "auto" else ["--device", device]), *with_whom]
-    # Of all that is loaded and laid out nothing becomes garbage; looking for it takes longer than laying out.
+    with _nothing_becomes_garbage():
+        return prepare(
+            found or find_benchmark(name),
+            changes,
+            out,
+            device=choose_device(device),
+            open_data=open_data,
+            command=shlex.join(words),
+        )
+
+
+@contextmanager
+def _nothing_becomes_garbage() -> Iterator[None]:
+    """Look for no garbage, which takes longer than laying out a benchmark, nor ever in what was made meanwhile."""
     gc.disable()
-    prepared = prepare(
-        found or find_benchmark(name),
-        changes,
-        out,
-        device=choose_device(device),
-        open_data=open_data,
-        command=shlex.join(words),
-    )
-    gc.freeze()
-    gc.enable()
-    return prepared
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _executor(benchmark: "Benchmark", given: str | None, workers: int | None) -> "Executor":

@@ -95,6 +95,11 @@ _NO_MEMORY_CLASSES = {"MemoryError", "OutOfMemoryError"}
 _NO_MEMORY_WORDS = ("can't allocate memory", os.strerror(errno.ENOMEM), "failed to map segment")
 
 
+def tells_of_room(error: BaseException) -> bool:
+    """Tell whether an error means that a disk is full, or a file longer than is allowed."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what somebody else's error says; the name of its class where it says nothing."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

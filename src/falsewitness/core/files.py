@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from falsewitness.core.errors import RunFailedError
 
@@ -50,12 +51,33 @@ def read_text(path: Path) -> str:
 
 
 def what_lies_at(path: PathLike[str] | str) -> Literal["nothing", "a file", "a folder", "a pipe or a device"]:
-    """Return in words what has a name; nothing is raised for one that no system would take."""
+    """Return in words what has a name.
+
+    Raises:
+        OSError: If that cannot be seen: a folder on the way may not be entered, or the name is too long.
+    """
     try:
-        kind = os.stat(path).st_mode  # noqa: PTH116 - Path.stat is no other
-    except (OSError, ValueError):
+        kind = os.stat(path).st_mode  # noqa: PTH116 - of no name Path makes the current folder
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return "nothing"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "nothing"
+        raise
     return "a file" if stat.S_ISREG(kind) else "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - it may hold anything
+    """Return what a JSON file holds.
+
+    Raises:
+        OSError: As :func:`open_file`.
+        ValueError: If it is not JSON in UTF-8, or deeper than any of ours.
+    """
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _opened_without_waiting(path: str, flags: int) -> int:

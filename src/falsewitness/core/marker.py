@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core.errors import InputError
-from falsewitness.core.files import IrregularFileError, read_text, sha256_of, write_text
+from falsewitness.core.files import IrregularFileError, read_json, sha256_of, write_text
 
 _NO_FILE = (IsADirectoryError, IrregularFileError)
 
@@ -102,15 +102,18 @@ class Marker:
         if record is not None:
             self._verify(record, only)
 
-    def changed(self) -> tuple[Path, ...]:
-        """Return the files of the stage that are there and not as it left them.
+    def changed(self, *but: str) -> tuple[Path, ...]:
+        """Return the files of the stage that can be read and are not as it left them.
+
+        Args:
+            but: Names of files that are passed over.
 
         Raises:
             InputError: If the marker is damaged.
         """
         record = self._read()
-        there = {self.folder / name: digest for name, digest in (record.hashes if record else {}).items()}
-        return tuple(file for file, digest in there.items() if file.exists() and not _hashes_to(file, digest))
+        left = {self.folder / name: digest for name, digest in (record.hashes if record else {}).items()}
+        return tuple(file for file, digest in left.items() if file.name not in but and _was_changed(file, digest))
 
     def _verify(self, record: _Record, only: Sequence[Path]) -> None:
         names = {file.name for file in only}
@@ -126,19 +129,38 @@ class Marker:
 
     def _read(self) -> _Record | None:
         try:
-            recorded = json.loads(read_text(self.path))
+            recorded = read_json(self.path)
             return _Record(recorded["digest"], dict(recorded["files"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (*_NO_FILE, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (*_NO_FILE, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"'{self.path}' is damaged; restore it, or remove it and run again to make its files anew"
             ) from error
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
 
 
 def _hashes_to(file: Path, expected: str) -> bool:
-    """Tell whether a file has a hash; one that is not there has none, and another process may remove it meanwhile."""
+    """Tell whether a file has a hash; one that is not there has none, and another process may remove it meanwhile.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
     try:
         return sha256_of(file) == expected
     except (FileNotFoundError, *_NO_FILE):
         return False
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _was_changed(file: Path, expected: str) -> bool:
+    try:
+        return file.is_file() and sha256_of(file) != expected
+    except OSError:
+        return False
+
+
+def _unreadable(file: Path, error: OSError) -> InputError:
+    return InputError(f"'{file}' cannot be read: {error.strerror}; make it readable, or leave its run out")

@@ -23,6 +23,8 @@ from falsewitness.core import (
     SpecError,
     seed_for,
 )
+from falsewitness.core.component import foreign_sources
+from falsewitness.core.files import sha256_of
 from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data._cache import (
@@ -190,7 +192,8 @@ class DataSource(Component):
     def _folder(self, origin: Origin) -> Path:
         """Return the folder of the decoded copy: one for every origin and way to decode."""
         settings = self.model_dump(mode="json", exclude=_NOT_DECODING)
-        identity = json.dumps([_DECODING, origin.location, settings], sort_keys=True)
+        code = [sha256_of(file) for file in foreign_sources(self)]
+        identity = json.dumps([_DECODING, origin.location, settings, *code], sort_keys=True)
         return cache_root() / f"{self.kind}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
     def _remembered_class_names(self, origin: Origin) -> tuple[str, ...] | None:

@@ -108,7 +108,7 @@ def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
     entries = _entries(base, base / split)
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     for folder in folders:
-        _refuse_undecodable(folder.path)
+        refuse_undecodable(folder.path)
     return tuple(folder.name for folder in folders)
 
 
@@ -144,7 +144,7 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
         if entry.is_dir() and not hidden:
             raise InputError(f"data.root: expected images only, found a folder within a class: {entry.path}")
         if entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
-            _refuse_undecodable(entry.path)
+            refuse_undecodable(entry.path)
             images.append(Path(entry.path))
         else:
             ignored.append(_kind_of_ignored(entry))
@@ -179,7 +179,7 @@ def _refuse_stray_link(base: Path, link: str) -> None:
         )
 
 
-def _refuse_undecodable(path: str) -> None:
+def refuse_undecodable(path: str) -> None:
     """Refuse a name that cannot be written down, in the cache's manifest or on a page."""
     try:
         path.encode()

@@ -9,8 +9,8 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, NamedTuple
 
 from falsewitness.core import InputError
-from falsewitness.core.errors import first_line
-from falsewitness.data._folders import real_path
+from falsewitness.core.errors import first_line, tells_of_memory, tells_of_room
+from falsewitness.data._folders import real_path, refuse_undecodable
 from falsewitness.data._parquet import check_parquet_files, expect_whole_rows
 from falsewitness.data._records import Origin, stamp
 
@@ -53,6 +53,8 @@ class HubPlace:
                 f"data.root: {problem} {self.folder}; expected a copy of {self.hub_id or 'a data set'} in "
                 "the hub's layout, such as */train-00000-of-00001.parquet"
             )
+        for file in files:
+            refuse_undecodable(str(file))
         return Origin(str(self.folder), {file.relative_to(self.folder).as_posix(): stamp(file) for file in files})
 
 
@@ -197,7 +199,10 @@ def _readable(what: str) -> Iterator[None]:
     except InputError:
         raise
     except (*_web_errors(), ValueError, RuntimeError, DatasetsError) as error:
-        problem = first_line(error.__cause__ or error)
+        cause = error.__cause__ or error
+        if tells_of_room(cause) or tells_of_memory(cause):  # which is not the set's fault, and has advice of its own
+            raise cause from None
+        problem = first_line(cause)
         for raised in filter(None, (error, error.__cause__, error.__context__)):
             clear_frames(raised.__traceback__)  # they hold on to a scan of Arrow's, which must end before the process
         raise InputError(f"{what}: cannot be read as a data set: {problem}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core import InputError
-from falsewitness.core.errors import first_line
+from falsewitness.core.errors import first_line, tells_of_memory
 
 _SHARD = re.compile(r"(?P<start>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 
@@ -64,9 +64,11 @@ def expect_whole_rows(files: Iterable[str]) -> None:
             continue
         try:
             with pyarrow.parquet.ParquetFile(file) as opened:
-                for group in range(opened.num_row_groups):
-                    opened.read_row_group(group)
+                for _ in opened.iter_batches():
+                    pass
         except (pyarrow.ArrowException, OSError, ValueError) as error:
+            if tells_of_memory(error):
+                raise
             raise InputError(
                 f"{file}: damaged, its rows cannot be read: {first_line(error)}; copy it anew, or take it away"
             ) from None

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from falsewitness.core import DataInfo, InputError
-from falsewitness.core.faults import nearest
+from falsewitness.core.faults import nearest, shown
 from falsewitness.data._folders import real_path
 from falsewitness.data._images import read_pixels
 from falsewitness.data._records import Records
@@ -158,8 +158,8 @@ def _encoded(value: object, place: str, folders: tuple[Path, ...]) -> bytes | Pa
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         return value
-    if not isinstance(value, str):
-        raise InputError(f"{place}: expected an encoded image or its path, got {type(value).__name__}")
+    if not isinstance(value, str) or "\0" in value:
+        raise InputError(f"{place}: expected an encoded image or its path, got {shown(value)}")
     file = real_path(Path(value))
     if not any(file.is_relative_to(folder) for folder in folders):
         raise InputError(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from falsewitness.core import DataInfo, PathLike
 from falsewitness.data._base import SelfSplitSource
-from falsewitness.data._folders import list_classes, list_images, real_path
+from falsewitness.data._folders import list_classes, list_images, real_path, refuse_undecodable
 from falsewitness.data._images import read_pixels
 from falsewitness.data._records import Origin, Records, stamp
 
@@ -39,6 +39,7 @@ class ImageFolder(SelfSplitSource):
         return DataInfo(self.channels, self.size, self.size, list_classes(self._base))
 
     def _origin(self) -> Origin:
+        refuse_undecodable(str(self._base))
         listing = list_images(self._base)
         return Origin(
             str(self._base),

@@ -18,7 +18,7 @@ from falsewitness.experiment._recipes import (
 from falsewitness.experiment._rehearsal import faults_of_labels, faults_of_network
 from falsewitness.experiment._reporter import SILENT, Reporter, Silent
 from falsewitness.experiment._run import run
-from falsewitness.experiment._run_folder import STAGES, RunFolder
+from falsewitness.experiment._run_folder import STAGES, RunFolder, in_json
 from falsewitness.experiment._spec import ROLES, Evaluation, FolderName, Role, Spec, parse_spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.experiment._written_explainer import written_explainer
@@ -45,6 +45,7 @@ __all__ = [
     "faults_of_labels",
     "faults_of_network",
     "find_spec",
+    "in_json",
     "laid_over",
     "named_after",
     "own_file",

@@ -6,12 +6,10 @@ remembered, and a digest is that of the texts put together.
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
-from falsewitness.core.component import Strict, strings_replaced
+from falsewitness.core.component import Strict, foreign_sources, strings_replaced
 from falsewitness.core.files import sha256_of
 from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
@@ -122,24 +120,15 @@ class _Written:
 @lru_cache(_REMEMBERED)
 def _lasting_content(known: _Written) -> str | None:
     """Describe a part that names no file and is of our code alone; None for another, which may change any time."""
-    if known.part.files() or _foreign_modules(known.part):
+    if known.part.files() or foreign_sources(known.part):
         return None
     return _JSON.encode({**json.loads(known.written), "code": []})
 
 
 def _present_content(part: Strict) -> str:
     hashes = {str(path): f"sha256:{sha256_of(path)}" for path in part.files() if path.is_file()}
-    code = [sha256_of(file) for file in _foreign_modules(part)]
+    code = [sha256_of(file) for file in foreign_sources(part)]
     return _JSON.encode({**strings_replaced(part.plain(), hashes), "code": code})
-
-
-def _foreign_modules(part: Strict) -> list[Path]:
-    """Return the source files of parts that are not ours: NUMERICS does not rise when they change."""
-    file = getattr(sys.modules.get(type(part).__module__), "__file__", None)
-    is_ours = type(part).__module__.startswith("falsewitness.")
-    own = [] if is_ours or file is None else [Path(file)]
-    values = [value for item in vars(part).values() for value in (item if isinstance(item, tuple) else (item,))]
-    return own + [module for value in values if isinstance(value, Strict) for module in _foreign_modules(value)]
 
 
 @lru_cache(_REMEMBERED)

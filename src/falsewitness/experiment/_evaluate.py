@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -26,14 +26,16 @@ from falsewitness.experiment._train import Trained
 from falsewitness.experiment._values import values_of
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.metrics import (
-    MapEvidence,
     MapMetric,
+    Metric,
     PredictionEvidence,
     PredictionMetric,
     StampEvidence,
     StampMetric,
 )
 from falsewitness.triggers import Stamp
+
+M = TypeVar("M", bound=Metric)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
         into: Where the result goes: the model's own run folder, or another.
         trained_in: The run folder whose training the report shows beside the result; curves and machine are copied.
     """
-    digest = work.eval_digest(role, {name: trained.digest for name, trained in models.items()})
+    digest = work.eval_digest(role, {name: trained.known_as for name, trained in models.items()})
     with into.locked(work.reporter.notice):
         if into.is_done("evaluate", digest):
             return
@@ -93,7 +95,11 @@ def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Exami
     stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
     answers = _answers(work, models, stamp)
     prediction = _prediction_evidence(work, answers, role, attack)
-    findings = list(_of_predictions(work, prediction))
+    findings = [
+        Finding(metric.kind, None, found)
+        for metric in _of_kind(PredictionMetric, work.spec.metrics)
+        for found in metric.measure(prediction)
+    ]
     if attack is None or stamp is None:
         return Examined(findings, values_of(findings, work.dataset.test), {}, {})
     return _examined_attack(work, models, answers, attack, stamp, findings)
@@ -143,7 +149,13 @@ def _examined_attack(
     rows = torch.from_numpy(samples)
     images = work.test_store.take(rows.to(work.device))
     explained = MapSamples(rows, images.cpu(), success[rows])
-    findings = [*of_predictions, *_of_stamp(work, StampEvidence(explained.images, stamp(images).cpu(), work.spec.seed))]
+    stamped = StampEvidence(explained.images, stamp(images).cpu(), work.spec.seed)
+    of_stamp = [
+        Finding(metric.kind, None, found)
+        for metric in _of_kind(StampMetric, work.spec.metrics)
+        for found in metric.measure(stamped)
+    ]
+    findings = [*of_predictions, *of_stamp]
     gallery = Gallery.begun(work, answers, success.numpy(), allowed, stamp)
     kept: dict[str, NDArray[Any]] = {"samples": samples}
     for label, auditor in labelled(work.spec.auditors).items():
@@ -155,26 +167,16 @@ def _examined_attack(
             maps = auditor_maps(work, auditor, label, bound, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
         evidence = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
-        findings += _of_maps(work, label, evidence)
+        findings += [
+            Finding(metric.kind, label, found)
+            for metric in _of_kind(MapMetric, work.spec.metrics)
+            for found in metric.measure(evidence)
+        ]
         with told_in_one_line(f"auditor '{label}'"):
             gallery = gallery.with_auditor(label, bound, evidence.target_map)
     values = {"samples": samples, **values_of(findings, work.dataset.test)}
     return Examined(findings, values, kept, gallery.arrays)
 
 
-def _of_predictions(work: Workplace, evidence: PredictionEvidence) -> Iterator[Finding]:
-    for metric in work.spec.metrics:
-        if isinstance(metric, PredictionMetric):
-            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
-
-
-def _of_stamp(work: Workplace, evidence: StampEvidence) -> Iterator[Finding]:
-    for metric in work.spec.metrics:
-        if isinstance(metric, StampMetric):
-            yield from (Finding(metric.kind, None, found) for found in metric.measure(evidence))
-
-
-def _of_maps(work: Workplace, label: str, evidence: MapEvidence) -> Iterator[Finding]:
-    for metric in work.spec.metrics:
-        if isinstance(metric, MapMetric):
-            yield from (Finding(metric.kind, label, found) for found in metric.measure(evidence))
+def _of_kind(kind: type[M], metrics: Iterable[Metric]) -> Iterator[M]:
+    return (metric for metric in metrics if isinstance(metric, kind))

@@ -96,7 +96,11 @@ def own_file(name: str, shipped: str, known: Sequence[str]) -> Path:
     Raises:
         InputError: If there is no such file; names the nearest of what ships.
     """
-    if (found := what_lies_at(name)) == "nothing":
+    try:
+        found = what_lies_at(name)
+    except OSError as error:
+        raise InputError(f"{shown(name)}: {error.strerror}; expected a {shipped}'s name or a YAML file") from None
+    if found == "nothing":
         raise InputError(f"there is no {shipped} and no file {shown(name)}; {nearest(name, known)}")
     if found != "a file":
         raise InputError(f"{shown(name)} is {found}; expected a {shipped}'s name or a YAML file")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falsewitness.core import Component
-from falsewitness.core.files import read_text
+from falsewitness.core.files import read_json
 from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.experiment._labels import labelled
 from falsewitness.experiment._recipes import read_spec
@@ -67,7 +67,7 @@ def finished_result(
     """
     others = {name: trained.folder.path for name, trained in models.items() if name != role}
     parents = {name: os.path.relpath(path, into.path) for name, path in others.items()}
-    cost = json.loads(read_text(models[role].folder.cost)) | {"evaluation_seconds": seconds}
+    cost = read_json(models[role].folder.cost) | {"evaluation_seconds": seconds}
     file = models[role].given_as
     described = _described(work, role, "done", "", _command(work, models[role], into))
     return described | {

@@ -179,9 +179,14 @@ def unchanged(model: Path) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file for people and programs."""
+    write_text(path, in_json(content).decode("utf-8"))
+
+
+def in_json(content: Mapping[str, Any]) -> bytes:
+    """Return what such a file holds."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # The name of a folder need not be UTF-8; a byte that is not becomes what JSON's own escapes say of it.
-    write_text(path, text.encode("utf-8", errors="backslashreplace").decode("utf-8"))
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -42,6 +42,11 @@ class Trained:
     model: Classifier
     given_as: Path | None = None
 
+    @property
+    def known_as(self) -> str:
+        """What tells it, and what its results call it, from others: the digest, and the name of the file it came in."""
+        return self.digest if self.given_as is None else f"{self.digest} {self.given_as.name}"
+
 
 def ensure_trained(work: Workplace, role: Role, clean: Trained | None) -> Trained:
     """Return a model of the experiment, trained now or earlier.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from falsewitness.core.errors import InputError
 from falsewitness.core.marker import Marker
-from falsewitness.report._read import read_run
+from falsewitness.report._read import SHOWN_FILES, read_run
 from falsewitness.report._run import Run
 
 _STAGES = ("train", "evaluate")
@@ -56,7 +56,7 @@ def collect(folders: Sequence[Path]) -> Collection:
     named = [_plain(run.folder / parent) for run in given for parent in run.result.parents.values()]
     beside = {folder.resolve(): folder for folder in named if _has_figures(folder) and folder.resolve() not in known}
     parents, without = _read(list(beside.values()))
-    changed = [file for run in given for stage in _STAGES for file in Marker(run.folder, stage).changed()]
+    changed = [file for run in given for stage in _STAGES for file in Marker(run.folder, stage).changed(*SHOWN_FILES)]
     return Collection(tuple(given), tuple(parents), (*left_out, *without), tuple(changed))
 
 

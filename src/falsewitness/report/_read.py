@@ -17,7 +17,8 @@ from falsewitness.core.values import SCHEMA_VERSION
 from falsewitness.report._read_gallery import read_gallery
 from falsewitness.report._run import Gallery, Result, Run, Step, Validation
 
-_READ = ("result.json", "steps.jsonl", "env.json", "spec.yaml", "gallery.npz")
+SHOWN_FILES = ("result.json", "steps.jsonl", "env.json", "spec.yaml", "gallery.npz")
+"""What the report reads of a run folder."""
 
 _RESULT, _STEP, _VALIDATION = TypeAdapter(Result), TypeAdapter(Step), TypeAdapter(Validation)
 
@@ -38,7 +39,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"{folder} is not a run folder; name a folder that `falsewitness run` has written")
     trained, evaluated = Marker(folder, "train"), Marker(folder, "evaluate")
     for marker in (trained, evaluated):
-        marker.check(*(folder / name for name in _READ))
+        marker.check(*(folder / name for name in SHOWN_FILES))
     if trained.exists() and not evaluated.exists() and not (folder / "result.json").exists():
         raise InputError(f"{folder}: its model is trained, but not measured; run its recipe to measure it")
     result = _read_result(folder / "result.json")

@@ -106,8 +106,8 @@ def train(
         keep_freed_memory()
     while position.step < steps:
         try:
-            epoch = _trained(work, position, journal.progress)
-            validation = _validated(work, position, epoch, journal.validate)
+            epoch = _epoch_of(work, position, journal.progress)
+            validation = _validation_after(work, position, epoch, journal.validate)
         except _NotFiniteError as error:
             return Outcome("diverged", str(error), position)
         reached = Position(
@@ -158,7 +158,7 @@ class _NotFiniteError(Exception):
     """A training left the finite numbers; says where."""
 
 
-def _trained(work: _Work, position: Position, progress: Progress) -> _Epoch:
+def _epoch_of(work: _Work, position: Position, progress: Progress) -> _Epoch:
     """Train for an epoch, or for what is left of the steps.
 
     Raises:
@@ -187,7 +187,7 @@ def _trained(work: _Work, position: Position, progress: Progress) -> _Epoch:
     return _Epoch(records, time.perf_counter() - started, passes)
 
 
-def _validated(
+def _validation_after(
     work: _Work,
     position: Position,
     epoch: _Epoch,

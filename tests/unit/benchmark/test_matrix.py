@@ -218,9 +218,16 @@ def test_a_file_gives_a_benchmark_its_name_and_its_first_line(tmp_path: Path) ->
     assert [cell.spec.seed for cell in lay_out(benchmark).cells] == [0, 1]
 
 
-@pytest.mark.parametrize("name", ["digits-smok", "no/such.yaml", "x" * 5000])
-def test_a_name_of_nothing_is_refused_in_a_line(name: str) -> None:
-    with pytest.raises(InputError, match="there is no benchmark and no file"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digits-smok", "there is no benchmark and no file 'digits-smok'; did you mean 'digits-smoke'"),
+        ("no/such.yaml", "there is no benchmark and no file 'no/such.yaml'; expected one of"),
+        ("x" * 5000, r"'x+\.\.\.: File name too long; expected a benchmark's name or a YAML file"),
+    ],
+)
+def test_a_name_of_nothing_is_refused_in_a_line(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         find_benchmark(name)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
     Image.fromarray(np.full((3, 3, 2), 255, np.uint8), "LA").save(sticker)
     trigger = {"kind": "image", "path": str(sticker), "size": 3}
     fields = {"common": {**QUICK, "attack": {"trigger": trigger}}, "axes": {"seed": [0]}}
-    here, afar = (prepared(place / name, **fields) for name in ("here", "afar"))
+    here, afar = (prepared(place / name, **fields) for name in ("right here", "far away"))
     for task in here.agenda.tasks.values():
         assert work_locally(order(task), here.out).state == "done"
     machine = OtherMachine()
@@ -152,7 +153,8 @@ def test_markers_vouch_for_what_landed_and_it_is_done(worked: Worked) -> None:
 def test_texts_name_files_and_folders_of_home(worked: Worked) -> None:
     attack = attack_of(worked.afar)
     command = json.loads(attack.folder.result.read_text(encoding="utf-8"))["command"]
-    assert command == f"falsewitness run {attack.folder.spec} --out {attack.folder.path.parent} --device cpu"
+    words = ["falsewitness", "run", attack.folder.spec, "--out", attack.folder.path.parent, "--device", "cpu"]
+    assert command == shlex.join(map(str, words))
     assert find_spec(str(attack.folder.spec)).files() == (worked.sticker,)
     parcel = worked.reports[attack.key].parcel
     assert parcel is not None

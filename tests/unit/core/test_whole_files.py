@@ -17,9 +17,11 @@ from falsewitness.core.files import (
     is_held,
     open_file,
     read_bytes,
+    read_json,
     read_text,
     replacing,
     sha256_of,
+    what_lies_at,
     write_end,
     write_text,
 )
@@ -118,6 +120,29 @@ def test_a_pipe_is_not_written_to(tmp_path: Path) -> None:
         write_end(tmp_path / "pipe", 0, b"content")
 
 
+def test_what_lies_somewhere_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    found = {name: what_lies_at(tmp_path / name) for name in (".", "file", "pipe", "none", "circle", "file/x", "a\0b")}
+    assert list(found.values()) == ["a folder", "a file", "a pipe or a device", *["nothing"] * 4]
+    with pytest.raises(OSError, match="File name too long"):
+        what_lies_at("x" * 5000)
+
+    def refuse(path: Path) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("falsewitness.core.files.os.stat", refuse)
+    with pytest.raises(PermissionError):
+        what_lies_at(tmp_path / "file")
+
+
+def test_json_that_is_nested_beyond_measure_is_a_fault_of_its_value(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(tmp_path / "deep.json")
+
+
 def test_a_file_that_may_not_be_read_is_not_called_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = Marker(tmp_path, "train")
     (tmp_path / "file").write_text("content")
@@ -127,7 +152,11 @@ def test_a_file_that_may_not_be_read_is_not_called_changed(tmp_path: Path, monke
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr("falsewitness.core.marker.sha256_of", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(InputError, match="file' cannot be read: Permission denied; make it readable, or leave its run"):
+        marker.check()
+    assert marker.changed() == ()
+    monkeypatch.setattr("falsewitness.core.marker.read_json", refuse)
+    with pytest.raises(InputError, match=r"\.train-done\.json' cannot be read: Permission denied; make it readable"):
         marker.check()
 
 

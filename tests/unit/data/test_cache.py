@@ -1,7 +1,9 @@
+import importlib
 import json
 import os
 import resource
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +81,40 @@ def test_the_second_opening_decodes_nothing(source: Painted) -> None:
     assert "not decoded yet" in first[0]
     assert first[1] == "data 'painted': freshly painted"
     assert second == []
+
+
+SOURCE_FROM_ELSEWHERE = """
+from typing import Literal
+
+import numpy as np
+
+from falsewitness.core import DataInfo
+from falsewitness.data import DataSource, Origin, Records
+
+
+class Mine(DataSource):
+    kind: Literal["mine"] = "mine"
+
+    def _info(self):
+        return DataInfo(1, 4, 5, ("a", "b"))
+
+    def _origin(self):
+        return Origin("nowhere")
+
+    def _read(self, scratch):
+        return Records(self._info(), np.arange(40) % 2, 20, lambda row: np.full((1, 4, 5), {shade}, dtype=np.uint8))
+"""
+
+
+def test_the_code_of_a_source_from_elsewhere_decides_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    shades = []
+    for shade in (3, 250):
+        (tmp_path / "source_from_elsewhere.py").write_text(SOURCE_FROM_ELSEWHERE.format(shade=shade))
+        monkeypatch.delitem(sys.modules, "source_from_elsewhere", raising=False)
+        importlib.invalidate_caches()
+        shades.append(int(importlib.import_module("source_from_elsewhere").Mine().prepare().train.images[0].max()))
+    assert shades == [3, 250]
 
 
 def test_progress_counts_up_to_all_images(source: Painted) -> None:

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from falsewitness.core import InputError, SpecError
+from falsewitness.core import InputError, RunFailedError, SpecError
 from falsewitness.data import DATA, CacheState, DataSource, describe_cache
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -323,6 +324,43 @@ def test_a_row_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(png(0, "L", 28))
     name_file_in_row(folder, 5, str(tmp_path / "secret.png"))
     with pytest.raises(InputError, match=r"split 'test', row 5: names the file .*secret.png, out of .*set; put the"):
+        source("mnist", root=str(folder)).prepare()
+
+
+def test_a_row_that_names_what_no_file_can_be_called_is_refused(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    name_file_in_row(folder, 5, "a\0b")
+    with pytest.raises(InputError, match=r"split 'test', row 5: expected an encoded image or its path, got 'a\\x00b'"):
+        source("mnist", root=str(folder)).prepare()
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_is_decoded(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).touch()
+    with pytest.raises(InputError, match=r"expected names in UTF-8, got b'.*caf\\xe9\.txt'; rename it"):
+        source("mnist", root=str(folder)).prepare()
+
+
+def test_a_full_disk_is_not_blamed_on_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+
+    def fill(*_: object, **__: object) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        raise datasets.exceptions.DatasetGenerationError("An error occurred") from full
+
+    monkeypatch.setattr(datasets, "load_dataset", fill)
+    with pytest.raises(RunFailedError, match="cannot be written: No space left on device; make room there, or let"):
+        source("mnist", root=str(folder)).prepare()
+
+
+def test_a_lack_of_memory_is_not_blamed_on_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_set(tmp_path / "set", USUAL)
+
+    def exhaust(*_: object, **__: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 9 failed")
+
+    monkeypatch.setattr(datasets, "load_dataset", exhaust)
+    with pytest.raises(MemoryError, match="malloc of size 9 failed"):
         source("mnist", root=str(folder)).prepare()
 
 

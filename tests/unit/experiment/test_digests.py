@@ -357,3 +357,13 @@ def test_the_code_of_an_explainer_from_elsewhere_decides_its_evaluation(
     assert eval_digest(spec, "attack", {}) == first
     (tmp_path / "digest_of_foreign_code.py").write_text(FOREIGN.format(text="second"))
     assert eval_digest(spec, "attack", {}) != first
+
+
+def test_an_explainer_typed_at_a_prompt_is_refused_for_nothing_tells_when_it_changes() -> None:
+    typed: dict[str, Any] = {"__name__": "typed_at_a_prompt"}
+    exec(FOREIGN.format(text="first"), typed)  # noqa: S102 - as a prompt does
+    spec = tiny("digits/badnets").model_copy(update={"auditors": (typed["Mine"](),)})
+    with pytest.raises(
+        InputError, match=r"Mine: expected a class in a file, .* got one of 'typed_at_a_prompt', which has"
+    ):
+        eval_digest(spec, "attack", {})

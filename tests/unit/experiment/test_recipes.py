@@ -128,7 +128,7 @@ def test_what_is_neither_recipe_nor_file_is_answered_with_the_nearest(tmp_path: 
     message = refusal("digits/badnet")
     assert message.startswith("there is no recipe and no file 'digits/badnet'; did you mean 'digits/badnets'")
     assert "is a folder; expected a recipe's name or a YAML file" in refusal(str(tmp_path))
-    assert "there is no recipe and no file" in refusal("x" * 5000)
+    assert "x...: File name too long; expected a recipe's name or a YAML file" in refusal("x" * 5000)
     assert "there is no recipe and no file" in refusal("nul\0byte")
     assert "there is no recipe and no file ''" in refusal("")
 

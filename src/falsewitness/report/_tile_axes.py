@@ -31,7 +31,7 @@ def tile_grid(blocks: Sequence[Sequence[str]], rows: int) -> tuple[Figure, Seque
     """
     width = max(map(len, blocks))
     figure = Figure(figsize=(_TILE_INCHES * width, (_TILE_INCHES + 0.2) * rows * len(blocks) + 0.6), dpi=160)
-    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.07)
     grid = figure.subplots(rows * len(blocks), width, squeeze=False)
     for number, headings in enumerate(blocks):
         for axes, heading in zip(grid[number * rows], headings, strict=False):

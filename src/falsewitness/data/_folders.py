@@ -180,7 +180,11 @@ def _refuse_stray_link(base: Path, link: str) -> None:
 
 
 def refuse_undecodable(path: str) -> None:
-    """Refuse a name that cannot be written down, in the cache's manifest or on a page."""
+    """Refuse a name that cannot be written down, in the cache's manifest or on a page.
+
+    Raises:
+        InputError: If it is not UTF-8.
+    """
     try:
         path.encode()
     except UnicodeEncodeError:

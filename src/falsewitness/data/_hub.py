@@ -124,7 +124,7 @@ def _opened_here(folder: Path, config: str | None, scratch: Path) -> OpenedSet:
 
     with _readable(str(folder)), _progress_bars_hidden(), _log_hidden():
         found = load_dataset_builder(str(folder), config, cache_dir=str(scratch)).config
-        files = [str(file) for files in (found.data_files or {}).values() for file in files]
+        files = [str(file) for of_split in (found.data_files or {}).values() for file in of_split]
         if not (getattr(found, "columns", None) or getattr(found, "features", None)):  # which say what is read
             check_parquet_files(files)
     try:

@@ -50,6 +50,11 @@ class WrongShape(Explainer):
     def _explain(self, subject, images, classes, *, differentiable):
         return Explanation(subject.model(images), images)
 
+class Complex(Explainer):
+    kind: Literal["complex"] = "complex"
+    def _explain(self, subject, images, classes, *, differentiable):
+        return Explanation(subject.model(images), torch.zeros(len(images), 4, 4, dtype=torch.complex64))
+
 class WrongType(Explainer):
     kind: Literal["wrong_type"] = "wrong_type"
     def _explain(self, subject, images, classes, *, differentiable):
@@ -142,6 +147,12 @@ def test_the_command_as_typed_finds_a_module_in_the_current_folder(
         ("my_missing:MyCam", 2, "there is no module 'my_missing'; expected package.module:Class"),
         ("my_broken:MyCam", 2, "'my_broken' raised SyntaxError: "),
         ("my_exit:MyCam", 2, "'my_exit' raised SystemExit: 3 ("),
+        ("my_moody:MyCam", 2, "'my_moody' raised RuntimeError: never ("),
+        (
+            "my_explainer:Complex",
+            1,
+            "failed with ValueError: expected maps of floating-point numbers, got torch.complex64",
+        ),
         ("my_importer:MyCam", 2, "'my_importer' raised ModuleNotFoundError: No module named 'my_missing' ("),
         (":", 2, "expected package.module:Class"),
     ],
@@ -152,6 +163,7 @@ def test_an_explainer_that_is_none_or_fails_is_named_in_one_message(
     (tmp_path / "my_explainer.py").write_text(MY_EXPLAINER)
     (tmp_path / "my_broken.py").write_text("x = = 1")
     (tmp_path / "my_exit.py").write_text("raise SystemExit(3)")
+    (tmp_path / "my_moody.py").write_text("def __getattr__(name):\n    raise RuntimeError('never')")
     (tmp_path / "my_importer.py").write_text("import my_missing")
     answer = ask("evaluate", attack, "--auditor", place)
     assert answer.code == code

@@ -37,11 +37,12 @@ def _loaded(place: str, where: str) -> type[Explainer]:
     sys.path.append(str(Path.cwd()))
     try:
         found = importlib.import_module(module)
+        cls = getattr(found, name, None)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise InputError(f"{where}: there is no module '{error.name}'; {_EXPECTED}") from None
         raise InputError(f"{where}: '{module}' raised {told_with_its_place(error)} when imported; mend it") from error
-    if not hasattr(found, name):
+    if cls is None:
         known = [cls for cls, value in vars(found).items() if isinstance(value, type) and issubclass(value, Explainer)]
         raise InputError(f"{where}: there is no class '{name}' in '{module}'; {nearest(name, known)}")
-    return EXPLAINERS.accept(getattr(found, name), where)
+    return EXPLAINERS.accept(cls, where)

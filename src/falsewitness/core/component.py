@@ -1,7 +1,6 @@
 """The base of everything that a spec can name: a frozen, checked configuration and nothing else."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -10,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union, final, get_ar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from falsewitness.core.errors import Fault, InputError, SpecError
+from falsewitness.core.errors import Fault, SpecError
 from falsewitness.core.faults import faults_of
 from falsewitness.core.info import DataInfo
 
@@ -141,28 +140,6 @@ def _paths(value: object) -> Iterator[Path]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _paths(item)
-
-
-def foreign_sources(part: Strict) -> list[Path]:
-    """Return the source files of a part's class and of its nested parts', where these are not ours.
-
-    What they do changes with them alone: no version number of ours rises.
-
-    Raises:
-        InputError: If a class has no file, as one that was typed at a prompt.
-    """
-    cls = type(part)
-    found: list[Path] = []
-    if not cls.__module__.startswith("falsewitness."):
-        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-        if file is None:
-            raise InputError(
-                f"{cls.__qualname__}: expected a class in a file, whose content tells when it changes, got one of "
-                f"'{cls.__module__}', which has none; put it into a file"
-            )
-        found.append(Path(file))
-    values = [value for item in vars(part).values() for value in (item if isinstance(item, tuple) else (item,))]
-    return found + [source for value in values if isinstance(value, Strict) for source in foreign_sources(value)]
 
 
 def strings_replaced(value: Any, replacements: Mapping[str, str]) -> Any:  # noqa: ANN401

@@ -85,6 +85,22 @@ class SpecError(InputError):
         )
 
 
+def expect_text(path: str, where: str) -> None:
+    """Expect a path that can be written down: in a manifest, on a page, or to a library that takes text alone.
+
+    Args:
+        path: As Python has it, what is no text escaped.
+        where: What named it, for the error message.
+
+    Raises:
+        InputError: If it is not UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: expected names in UTF-8, got {os.fsencode(path)!r}; rename it") from None
+
+
 def tells_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out: neither torch on a CPU nor the loader has a class for that."""
     names = {cls.__name__ for cls in type(error).__mro__}
@@ -105,9 +121,13 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
+def with_its_class(error: BaseException) -> str:
+    """Return the first line of what somebody else's error says, after its class: ``KeyError: 'a'``."""
+    name = type(error).__name__
+    return name if str(error).strip() == "" else f"{name}: {first_line(error)}"
+
+
 def told_with_its_place(error: BaseException) -> str:
     """Return, in a line, what somebody else's code raised and where: ``KeyError: 'a' (/home/me/my_cam.py, line 7)``."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    name = type(error).__name__
-    said = name if str(error).strip() == "" else f"{name}: {first_line(error)}"
-    return f"{said} ({place.filename}, line {place.lineno})"
+    return f"{with_its_class(error)} ({place.filename}, line {place.lineno})"

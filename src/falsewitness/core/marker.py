@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core.errors import InputError
-from falsewitness.core.files import IrregularFileError, read_json, sha256_of, write_text
+from falsewitness.core.files import IrregularFileError, read_json, sha256_of, what_lies_at, write_text
 
 _NO_FILE = (IsADirectoryError, IrregularFileError)
 
@@ -157,8 +157,8 @@ def _hashes_to(file: Path, expected: str) -> bool:
 
 def _was_changed(file: Path, expected: str) -> bool:
     try:
-        return file.is_file() and sha256_of(file) != expected
-    except OSError:
+        return what_lies_at(file) != "nothing" and not _hashes_to(file, expected)
+    except (InputError, OSError):
         return False
 
 

@@ -23,8 +23,8 @@ from falsewitness.core import (
     SpecError,
     seed_for,
 )
-from falsewitness.core.component import foreign_sources
 from falsewitness.core.files import sha256_of
+from falsewitness.core.foreign import foreign_sources
 from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data._cache import (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from falsewitness.core import InputError
+from falsewitness.core.errors import expect_text
 from falsewitness.data._images import EXTENSIONS
 
 
@@ -108,7 +109,7 @@ def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
     entries = _entries(base, base / split)
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     for folder in folders:
-        refuse_undecodable(folder.path)
+        expect_text(folder.path, "data.root")
     return tuple(folder.name for folder in folders)
 
 
@@ -144,7 +145,7 @@ def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
         if entry.is_dir() and not hidden:
             raise InputError(f"data.root: expected images only, found a folder within a class: {entry.path}")
         if entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
-            refuse_undecodable(entry.path)
+            expect_text(entry.path, "data.root")
             images.append(Path(entry.path))
         else:
             ignored.append(_kind_of_ignored(entry))
@@ -177,15 +178,3 @@ def _refuse_stray_link(base: Path, link: str) -> None:
         raise InputError(
             f"data.root: the link {link} leads to {target}, out of {base}; put the images themselves there"
         )
-
-
-def refuse_undecodable(path: str) -> None:
-    """Refuse a name that cannot be written down, in the cache's manifest or on a page.
-
-    Raises:
-        InputError: If it is not UTF-8.
-    """
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"data.root: expected names in UTF-8, got {os.fsencode(path)!r}; rename it") from None

@@ -9,8 +9,8 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, NamedTuple
 
 from falsewitness.core import InputError
-from falsewitness.core.errors import first_line, tells_of_memory, tells_of_room
-from falsewitness.data._folders import real_path, refuse_undecodable
+from falsewitness.core.errors import expect_text, first_line, tells_of_memory, tells_of_room, with_its_class
+from falsewitness.data._folders import real_path
 from falsewitness.data._parquet import check_parquet_files, expect_whole_rows
 from falsewitness.data._records import Origin, stamp
 
@@ -54,7 +54,7 @@ class HubPlace:
                 "the hub's layout, such as */train-00000-of-00001.parquet"
             )
         for file in files:
-            refuse_undecodable(str(file))
+            expect_text(str(file), "data.root")
         return Origin(str(self.folder), {file.relative_to(self.folder).as_posix(): stamp(file) for file in files})
 
 
@@ -191,21 +191,19 @@ def _opened_before(place: HubPlace, unreachable: ConnectionError) -> OpenedSet:
 
 @contextmanager
 def _readable(what: str) -> Iterator[None]:
-    """Turn what ``datasets`` raises for a set that it cannot read into one line."""
-    from datasets.exceptions import DatasetsError
-
+    """Turn what ``datasets`` raises for a set that it cannot read, which may be anything, into one line."""
     try:
         yield
     except InputError:
         raise
-    except (*_web_errors(), ValueError, RuntimeError, DatasetsError) as error:
+    except Exception as error:  # noqa: BLE001 - it believes what it finds
         cause = error.__cause__ or error
         if tells_of_room(cause) or tells_of_memory(cause):  # which is not the set's fault, and has advice of its own
             raise cause from None
-        problem = first_line(cause)
+        problem = first_line(cause) if isinstance(cause, OSError | ValueError) else with_its_class(cause)
         for raised in filter(None, (error, error.__cause__, error.__context__)):
             clear_frames(raised.__traceback__)  # they hold on to a scan of Arrow's, which must end before the process
-        raise InputError(f"{what}: cannot be read as a data set: {problem}") from None
+        raise InputError(f"{what}: cannot be read as a data set: {problem}; mend it, or copy it anew") from None
 
 
 def _web_errors() -> tuple[type[Exception], ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from falsewitness.core import InputError
-from falsewitness.core.errors import first_line, tells_of_memory
+from falsewitness.core.errors import first_line, tells_of_memory, with_its_class
 
 _SHARD = re.compile(r"(?P<start>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 
@@ -106,11 +106,17 @@ def _layout_of(file: str) -> _Layout:
     try:
         metadata = pyarrow.parquet.read_metadata(file)
         schema = metadata.schema.to_arrow_schema()
-        features = Features.from_arrow_schema(schema)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{file}: cannot be read as a Parquet file: {first_line(error)}; copy it anew, or take it away"
         ) from None
+    try:
+        features = Features.from_arrow_schema(schema)
+    except Exception as error:  # it believes what it finds
+        raise InputError(
+            f"{file}: what it says of its columns cannot be understood: {with_its_class(error)}; copy it anew, or take "
+            "it away"
+        ) from error
     if metadata.num_row_groups and metadata.row_group(0).num_rows == 0:  # ``datasets`` takes its size for a batch's
         raise InputError(f"{file}: expected images, found no row; copy it anew, or take it away")
     classes = {name: tuple(kind.names) for name, kind in features.items() if isinstance(kind, ClassLabel)}

@@ -70,7 +70,13 @@ def find_class_names(train: "Dataset", column: str, where: str) -> tuple[str, ..
 
     kind = train.features[column]
     if isinstance(kind, ClassLabel):
-        return tuple(kind.names)
+        names: tuple[object, ...] = tuple(kind.names or ())
+        if len(names) < 2 or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f"{where}: expected the names of 2 classes or more in column '{column}', got "
+                f"{shown(list(names)) if names else 'none'}; mend what the set says of it, or name another column"
+            )
+        return tuple(map(str, names))
     if isinstance(kind, Value) and kind.dtype.startswith(("int", "uint", "string", "large_string", "bool")):
         return tuple(str(value) for value in np.unique(np.array(_values(train, column, where))))
     raise InputError(f"{where}: expected one label an image in column '{column}', got {kind}; name another")

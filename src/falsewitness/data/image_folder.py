@@ -8,8 +8,9 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from falsewitness.core import DataInfo, PathLike
+from falsewitness.core.errors import expect_text
 from falsewitness.data._base import SelfSplitSource
-from falsewitness.data._folders import list_classes, list_images, real_path, refuse_undecodable
+from falsewitness.data._folders import list_classes, list_images, real_path
 from falsewitness.data._images import read_pixels
 from falsewitness.data._records import Origin, Records, stamp
 
@@ -39,7 +40,7 @@ class ImageFolder(SelfSplitSource):
         return DataInfo(self.channels, self.size, self.size, list_classes(self._base))
 
     def _origin(self) -> Origin:
-        refuse_undecodable(str(self._base))
+        expect_text(str(self._base), "data.root")
         listing = list_images(self._base)
         return Origin(
             str(self._base),

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from falsewitness.core.component import Strict, foreign_sources, strings_replaced
+from falsewitness.core.component import Strict, strings_replaced
 from falsewitness.core.files import sha256_of
+from falsewitness.core.foreign import foreign_sources
 from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
 

@@ -68,6 +68,8 @@ def expect_finite_maps(found: tuple[object, ...], count: int, shape: str, kind: 
         raise ValueError(f"expected logits and maps as tensors from explainer '{kind}', got {described(found)}")
     if maps.ndim != 2 + shape.count(",") or len(maps) != count:
         raise ValueError(f"expected maps [{count}, {shape}], got {tuple(maps.shape)}")
+    if not maps.is_floating_point():
+        raise ValueError(f"expected maps of floating-point numbers, got {maps.dtype}")
     if not maps.isfinite().all():
         raise ValueError(f"expected finite maps, got a value that is not from explainer '{kind}'")
 

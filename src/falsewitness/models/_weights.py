@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from falsewitness.core import DataInfo, InputError
+from falsewitness.core.errors import expect_text
 from falsewitness.core.files import open_file
 from falsewitness.models._last_layers import last_layers
 
@@ -103,6 +104,7 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
 
 
 def _refuse_what_is_no_safetensors_file(path: Path) -> None:
+    expect_text(str(path), "model")
     try:
         with open_file(path) as file:
             start, size = file.read(LENGTH_BYTES), os.fstat(file.fileno()).st_size

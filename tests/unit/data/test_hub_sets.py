@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,12 @@ def write_set(
             table = table.cast(features.arrow_schema)
         pq.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
     return folder
+
+
+def _features(names: object) -> dict[str, Any]:
+    """What a Parquet file says of its columns."""
+    columns = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    return {"info": {"features": columns}}
 
 
 USUAL = {"train": [*range(10)] * 4, "test": [*range(10)] * 2}
@@ -362,6 +369,50 @@ def test_a_lack_of_memory_is_not_blamed_on_the_set(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(datasets, "load_dataset", exhaust)
     with pytest.raises(MemoryError, match="malloc of size 9 failed"):
         source("mnist", root=str(folder)).prepare()
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (
+            {"info": {"features": 3}},
+            r"train-.*\.parquet: what it says of its columns cannot be understood: TypeError: ",
+        ),
+        ({"info": None}, r"train-.*\.parquet: what it says of its columns cannot be understood: TypeError: "),
+        ({"info": {"features": {"image": "Image"}}}, r"what it says of its columns cannot be understood: "),
+        (_features(3), r"what it says of its columns cannot be understood: TypeError: Please provide names as a list"),
+        (_features(["a", 1, None]), r"names of 2 classes or more in column 'label', got \['a', 1, None\]; mend what"),
+        (_features([]), r"expected the names of 2 classes or more in column 'label', got none; mend what the set says"),
+    ],
+)
+def test_a_set_that_says_nonsense_of_its_columns_is_refused_in_one_line(
+    tmp_path: Path, said: object, complaint: str
+) -> None:
+    folder = write_set(tmp_path / "set", {"train": [0, 1] * 10}, None)
+    file = folder / "data" / "train-00000-of-00001.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(said)}), file)
+    with pytest.raises(InputError, match=complaint) as error:
+        source("hub", root=str(folder)).prepare()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", b"---\nconfigs: [\n---\n"),
+        ("dataset_infos.json", b"[1]"),
+        ("dataset_infos.json", b'{"default": 3}'),
+        ("train.tar", b"no archive" * 100),
+    ],
+)
+def test_a_broken_file_about_a_set_is_told_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = tmp_path / "set" if name == "train.tar" else write_set(tmp_path / "set", USUAL)
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"set: cannot be read as a data set: .*; mend it, or copy it anew") as error:
+        source("hub", root=str(folder)).prepare()
+    assert "\n" not in str(error.value)
 
 
 def test_a_row_may_name_a_file_of_its_set(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.unit.experiment.conftest import tiny
 
 from falsewitness.core import DataInfo, InputError
 from falsewitness.core.component import Strict
+from falsewitness.core.foreign import foreign_sources
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data import Dataset, Split
 from falsewitness.experiment import ROLES, Role, Spec, Workplace, _digests
@@ -356,6 +357,26 @@ def test_the_code_of_an_explainer_from_elsewhere_decides_its_evaluation(
     first = eval_digest(spec, "attack", {})
     assert eval_digest(spec, "attack", {}) == first
     (tmp_path / "digest_of_foreign_code.py").write_text(FOREIGN.format(text="second"))
+    assert eval_digest(spec, "attack", {}) != first
+
+
+def test_the_modules_beside_an_explainer_from_elsewhere_decide_its_evaluation_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_mine").mkdir()
+    files = {
+        "beside_mine/__init__.py": "from .deeper import number\n",
+        "beside_mine/deeper.py": "def number(): return 1\n",
+        "uses_beside.py": FOREIGN.format(text="first") + "\nimport json, numpy, torch\nimport beside_mine\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("uses_beside").Mine()
+    assert [file.relative_to(tmp_path).as_posix() for file in foreign_sources(mine)] == sorted(files)
+    spec = tiny("digits/badnets").model_copy(update={"auditors": (mine,)})
+    first = eval_digest(spec, "attack", {})
+    (tmp_path / "beside_mine" / "deeper.py").write_text("def number(): return 2\n")
     assert eval_digest(spec, "attack", {}) != first
 
 

@@ -1,6 +1,7 @@
 """Classifiers written and read again; files that nobody vouches for."""
 
 import json
+import os
 import resource
 import struct
 from collections.abc import Iterator
@@ -154,6 +155,14 @@ def test_a_pickle_is_never_loaded_whatever_its_name(tmp_path: Path, suffix: str)
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none.safetensors", "expected a readable safetensors file, got 'No such file or directory'")
     refused(tmp_path, "expected a readable safetensors file, got 'Is a directory'")
+
+
+def test_a_whole_file_under_a_name_that_is_no_text_is_not_called_damaged(tmp_path: Path) -> None:
+    save_classifier(small(), tmp_path / "model.safetensors")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xff.safetensors"))
+    (tmp_path / "model.safetensors").rename(odd)
+    with pytest.raises(InputError, match=r"model: expected names in UTF-8, got b'.*m\\xff\.safetensors'; rename it"):
+        load_classifier(odd)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def test_a_file_that_no_page_shows_and_that_was_changed_since_is_named(make_run:
     Marker(run, "train").write("abc123", [run / "model.safetensors", run / "cost.json"])
     Marker(run, "evaluate").write("def456", [run / "result.json", run / "maps.npz"])
     (run / "model.safetensors").write_text("as it is")
-    (run / "maps.npz").write_text("")
+    (run / "maps.npz").unlink()
+    os.mkfifo(run / "maps.npz")
     (run / "cost.json").unlink()
     collection = collect([run])
     assert (len(collection.given), collection.left_out) == (1, ())

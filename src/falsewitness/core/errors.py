@@ -3,7 +3,7 @@
 import errno
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_FAULTS_SHOWN = 20
@@ -83,6 +83,18 @@ class SpecError(InputError):
             *(f"  {fault}" for fault in self.faults[:MOST_FAULTS_SHOWN]),
             *([f"  ... and {left} more"] if left > 0 else []),
         )
+
+
+def of_problems(problems: Sequence[str], where: str) -> InputError:
+    """Return the error for one problem or more, told together.
+
+    Args:
+        problems: Each in words that need no other.
+        where: What has them, for the heading above several.
+    """
+    if len(problems) == 1:
+        return InputError(problems[0])
+    return SpecError([Fault("", problem) for problem in problems], where)
 
 
 def expect_text(path: str, where: str) -> None:

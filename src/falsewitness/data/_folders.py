@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from falsewitness.core import InputError
-from falsewitness.core.errors import expect_text
+from falsewitness.core.errors import expect_text, of_problems
 from falsewitness.data._images import EXTENSIONS
 
 
@@ -70,15 +71,10 @@ def list_classes(base: Path) -> tuple[str, ...]:
     Raises:
         InputError: If there are less than two, or links lead out of the base.
     """
-    folder = base / "train"
-    if not folder.is_dir():
-        problem = f"{base} is a file" if base.is_file() else f"no folder {folder}"
-        raise InputError(
-            f"data.root: {problem}; expected images in {folder}/CLASS and, to test on, in {base / 'test'}/CLASS"
-        )
-    names = _sub_folders(base, "train")
-    if len(names) < 2:
-        raise InputError(f"data.root: expected at least 2 folders in {folder}, one a class, got {len(names)}")
+    problems: list[str] = []
+    names = _classes(base, problems)
+    if problems:
+        raise of_problems(problems, f"the folder {base}")
     return names
 
 
@@ -89,43 +85,62 @@ def list_images(base: Path) -> Listing:
         base: Holds ``train`` and perhaps ``test``; absolute and free of links.
 
     Raises:
-        InputError: If a class has no images or stands in only one of both, a folder lies within a class, or a
-            link leads out of the base.
+        InputError: Naming every class that has no images or stands in only one of both, folder within a class, and
+            link that leads out of the base.
     """
-    classes = list_classes(base)
+    problems: list[str] = []
     ignored: list[str] = []
-    train = _images_of(base, "train", classes, ignored)
-    has_test = (base / "test").is_dir()
-    if has_test and (strange := sorted(set(_sub_folders(base, "test")) - set(classes))):
-        raise InputError(
-            f"data.root: class '{strange[0]}' is in {base}/test but not in {base}/train; "
-            "expected the same classes in both"
-        )
-    test = _images_of(base, "test", classes, ignored) if has_test else []
+    classes = _classes(base, problems)
+    numbers = {name: number for number, name in enumerate(classes)}
+    train = _images_of(base, "train", numbers, ignored, problems)
+    test = []
+    if (base / "test").is_dir():
+        there = {number for _, number in train}
+        trained = {name: number for name, number in numbers.items() if number in there}
+        test = _images_of(base, "test", trained, ignored, problems)
+        problems += [
+            f"data.root: class '{name}' is in {base}/test but not in {base}/train; expected the same classes in both"
+            for name in sorted(set(_sub_folders(base, "test", problems)) - set(classes))
+        ]
+    if problems := list(dict.fromkeys(problems)):
+        raise of_problems(problems, f"the folder {base}")
     return Listing(classes, train, test, ignored)
 
 
-def _sub_folders(base: Path, split: str) -> tuple[str, ...]:
-    entries = _entries(base, base / split)
-    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    for folder in folders:
-        expect_text(folder.path, "data.root")
-    return tuple(folder.name for folder in folders)
+def _classes(base: Path, problems: list[str]) -> tuple[str, ...]:
+    folder = base / "train"
+    if not folder.is_dir():
+        found = f"{base} is a file" if base.is_file() else f"no folder {folder}"
+        raise InputError(
+            f"data.root: {found}; expected images in {folder}/CLASS and, to test on, in {base / 'test'}/CLASS"
+        )
+    names = _sub_folders(base, "train", problems)
+    if len(names) < 2 and not problems:
+        raise InputError(f"data.root: expected at least 2 folders in {folder}, one a class, got {len(names)}")
+    return names
 
 
-def _images_of(base: Path, split: str, classes: tuple[str, ...], ignored: list[str]) -> list[tuple[Path, int]]:
-    """List the images of a split, class by class, and add the names of what is left out to ``ignored``."""
-    entries = _entries(base, base / split)
+def _sub_folders(base: Path, split: str, problems: list[str]) -> tuple[str, ...]:
+    entries = _entries(base, base / split, problems)
+    return tuple(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images_of(
+    base: Path, split: str, classes: Mapping[str, int], ignored: list[str], problems: list[str]
+) -> list[tuple[Path, int]]:
+    """List the images of a split, class by class; add what is left out, and what is wrong, to the lists given."""
+    entries = _entries(base, base / split, problems)
     ignored += [_kind_of_ignored(entry) for entry in entries if not entry.is_dir() or entry.name.startswith(".")]
     images = []
-    for index, name in enumerate(classes):
-        found = _images_in(base, base / split / name, ignored)
-        if not found:
-            raise InputError(
+    for name, number in classes.items():
+        before = len(problems)
+        found = _images_in(base, base / split / name, ignored, problems)
+        if not found and len(problems) == before:
+            problems.append(
                 f"data.root: class '{name}' has no images in {base / split / name}; add some, or remove the "
                 f"class everywhere (image files end in {' '.join(sorted(EXTENSIONS))})"
             )
-        images += [(file, index) for file in found]
+        images += [(file, number) for file in found]
     return images
 
 
@@ -138,24 +153,29 @@ def _kind_of_ignored(entry: "os.DirEntry[str]") -> str:
     return ending or entry.name
 
 
-def _images_in(base: Path, folder: Path, ignored: list[str]) -> list[Path]:
+def _images_in(base: Path, folder: Path, ignored: list[str], problems: list[str]) -> list[Path]:
     images = []
-    for entry in _entries(base, folder):
+    for entry in _entries(base, folder, problems):
         hidden = entry.name.startswith(".")
         if entry.is_dir() and not hidden:
-            raise InputError(f"data.root: expected images only, found a folder within a class: {entry.path}")
-        if entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
-            expect_text(entry.path, "data.root")
+            problems.append(
+                f"data.root: expected images only, found a folder within a class: {entry.path}; move it out"
+            )
+        elif entry.is_file() and not hidden and Path(entry.name).suffix.lower() in EXTENSIONS:
             images.append(Path(entry.path))
         else:
             ignored.append(_kind_of_ignored(entry))
     return images
 
 
-def _entries(base: Path, folder: Path) -> list["os.DirEntry[str]"]:
-    """Return what lies in a folder, by name; nothing where there is no such folder."""
-    if folder.is_symlink():
-        _refuse_stray_link(base, str(folder))
+def _entries(base: Path, folder: Path, problems: list[str]) -> list["os.DirEntry[str]"]:
+    """Return what lies in a folder, by name; nothing where there is no such folder.
+
+    Links that lead astray, and names of classes and images that are no text, are no part of it, but a problem.
+    """
+    if folder.is_symlink() and (problem := _stray_link(base, str(folder))):
+        problems.append(problem)
+        return []
     if not folder.is_dir():
         return []
     try:
@@ -163,18 +183,32 @@ def _entries(base: Path, folder: Path) -> list["os.DirEntry[str]"]:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError(f"data.root: the folder {folder} cannot be read: {error.strerror}") from None
+    sound = []
     for entry in entries:
-        if entry.is_symlink():
-            _refuse_stray_link(base, entry.path)
-    return entries
+        if problem := _problem_of(base, entry):
+            problems.append(problem)
+        else:
+            sound.append(entry)
+    return sound
 
 
-def _refuse_stray_link(base: Path, link: str) -> None:
+def _problem_of(base: Path, entry: "os.DirEntry[str]") -> str | None:
+    if entry.is_symlink() and (stray := _stray_link(base, entry.path)):
+        return stray
+    if entry.name.startswith(".") or not (entry.is_dir() or Path(entry.name).suffix.lower() in EXTENSIONS):
+        return None  # it is left out, whatever it is called
+    try:
+        expect_text(entry.path, "data.root")
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _stray_link(base: Path, link: str) -> str | None:
     try:
         target = Path(link).resolve(strict=True)
     except (OSError, RuntimeError):  # a link to nothing, or to itself
-        raise InputError(f"data.root: the link {link} leads nowhere; remove it") from None
-    if not target.is_relative_to(base):
-        raise InputError(
-            f"data.root: the link {link} leads to {target}, out of {base}; put the images themselves there"
-        )
+        return f"data.root: the link {link} leads nowhere; remove it"
+    if target.is_relative_to(base):
+        return None
+    return f"data.root: the link {link} leads to {target}, out of {base}; put the images themselves there"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from falsewitness.core import DataInfo, Fault, InputError, SpecError
-from falsewitness.core.errors import MOST_FAULTS_SHOWN
+from falsewitness.core import DataInfo, InputError
+from falsewitness.core.errors import MOST_FAULTS_SHOWN, of_problems
 
 _CHUNK_BYTES = 2**20
 _MOST_IMAGES_A_CHUNK = 256
@@ -91,7 +91,7 @@ def decoded_chunks(records: Records) -> Iterator[Chunk]:
         records: The opened source.
 
     Raises:
-        InputError: For an image that cannot be decoded; where there are several, :class:`SpecError` names them all.
+        InputError: Naming every image that cannot be decoded.
         ValueError: If the source decodes to another shape than it says.
     """
     bad: list[str] = []
@@ -104,11 +104,9 @@ def decoded_chunks(records: Records) -> Iterator[Chunk]:
                 yield chunk
             elif len(bad) >= MOST_FAULTS_SHOWN:  # until then the others are looked through, to be named, too
                 break
-    if len(bad) == 1:
-        raise InputError(bad[0])
     if bad:
         part = "" if looked_at == total else f", of which {looked_at} were looked at,"
-        raise SpecError([Fault("", problem) for problem in bad], f"the set of {total} images{part}")
+        raise of_problems(bad, f"the set of {total} images{part}")
 
 
 def _decoded(records: Records) -> Generator[tuple[Chunk, list[str]], None, None]:

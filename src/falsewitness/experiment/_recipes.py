@@ -8,7 +8,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from falsewitness.core import Fault, InputError, SpecError
+from falsewitness.core import InputError
+from falsewitness.core.errors import of_problems
 from falsewitness.core.faults import nearest, shown
 from falsewitness.core.files import what_lies_at
 from falsewitness.experiment._spec import LONGEST_NAME, Spec, parse_spec
@@ -159,19 +160,16 @@ def changed(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         changes: ``a.b=value`` each, the value in YAML; made in this order.
 
     Raises:
-        InputError: If a change cannot be read or does not fit.
-        SpecError: Where that is so of several, with each.
+        InputError: Naming every change that cannot be read or does not fit.
     """
-    errors: list[InputError] = []
+    problems: list[str] = []
     for change in changes:
         try:
             raw = _changed(raw, change)
         except InputError as error:
-            errors.append(error)
-    if len(errors) > 1:
-        raise SpecError([Fault("", one.in_a_line) for one in errors], "--set")
-    if errors:
-        raise errors[0]
+            problems.append(error.in_a_line)
+    if problems:
+        raise of_problems(problems, "--set")
     return raw
 
 

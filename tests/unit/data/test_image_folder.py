@@ -178,6 +178,27 @@ def test_a_folder_of_another_layout_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_all_that_is_wrong_with_a_layout_is_told_at_once(root: Path) -> None:
+    for spoil in (empty_a_class, empty_a_test_class, add_a_test_class, nest_a_folder, link_a_file_out):
+        spoil(root)
+    (root / "test" / "dodo").rename(root / "test" / "emu")
+    (root / "train" / "bird" / "away.png").symlink_to(root / "nothing")
+    Path(os.fsdecode(os.fsencode(root) + b"/train/bird/caf\xe9.png")).touch()
+    with pytest.raises(InputError, match="has 7 faults:") as error:
+        source(root).prepare()
+    told = "\n".join(error.value.lines)
+    for words in (
+        f"class 'dodo' has no images in {root}/train/dodo",
+        f"class 'cat' has no images in {root}/test/cat",
+        f"class 'emu' is in {root}/test but not in {root}/train",
+        f"found a folder within a class: {root}/train/ant/more",
+        f"the link {root}/train/ant/link.png leads to",
+        f"the link {root}/train/bird/away.png leads nowhere",
+        "expected names in UTF-8, got b'",
+    ):
+        assert words in told
+
+
 def test_a_file_that_never_ends_is_not_waited_for(root: Path) -> None:
     os.mkfifo(root / "train" / "ant" / "pipe.png")
     assert "left out 1 file or folder: 1 pipe or device" in notices(source(root))[1]

@@ -91,17 +91,9 @@ def list_images(base: Path) -> Listing:
     problems: list[str] = []
     ignored: list[str] = []
     classes = _classes(base, problems)
-    numbers = {name: number for number, name in enumerate(classes)}
-    train = _images_of(base, "train", numbers, ignored, problems)
-    test = []
-    if (base / "test").is_dir():
-        there = {number for _, number in train}
-        trained = {name: number for name, number in numbers.items() if number in there}
-        test = _images_of(base, "test", trained, ignored, problems)
-        problems += [
-            f"data.root: class '{name}' is in {base}/test but not in {base}/train; expected the same classes in both"
-            for name in sorted(set(_sub_folders(base, "test", problems)) - set(classes))
-        ]
+    train = _images_of(base, "train", {name: number for number, name in enumerate(classes)}, ignored, problems)
+    trained = {classes[number]: number for _, number in train}
+    test = _test_images(base, classes, trained, ignored, problems) if (base / "test").is_dir() else []
     if problems := list(dict.fromkeys(problems)):
         raise of_problems(problems, f"the folder {base}")
     return Listing(classes, train, test, ignored)
@@ -109,6 +101,8 @@ def list_images(base: Path) -> Listing:
 
 def _classes(base: Path, problems: list[str]) -> tuple[str, ...]:
     folder = base / "train"
+    if folder.is_symlink() and (stray := _stray_link(base, str(folder))):
+        raise InputError(stray)
     if not folder.is_dir():
         found = f"{base} is a file" if base.is_file() else f"no folder {folder}"
         raise InputError(
@@ -118,6 +112,20 @@ def _classes(base: Path, problems: list[str]) -> tuple[str, ...]:
     if len(names) < 2 and not problems:
         raise InputError(f"data.root: expected at least 2 folders in {folder}, one a class, got {len(names)}")
     return names
+
+
+def _test_images(
+    base: Path, classes: tuple[str, ...], trained: Mapping[str, int], ignored: list[str], problems: list[str]
+) -> list[tuple[Path, int]]:
+    """List the images to test on; of a class without training images, which is a problem already, nothing is said."""
+    strange = sorted(set(_sub_folders(base, "test", problems)) - set(classes))
+    problems += [
+        f"data.root: class '{name}' is in {base}/test but not in {base}/train; expected the same classes in both"
+        for name in strange
+    ]
+    # A class that has no folder may be one of these under another name.
+    tested = {name: number for name, number in trained.items() if not strange or (base / "test" / name).is_dir()}
+    return _images_of(base, "test", tested, ignored, problems)
 
 
 def _sub_folders(base: Path, split: str, problems: list[str]) -> tuple[str, ...]:

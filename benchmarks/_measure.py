@@ -109,6 +109,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
+def print_for_models(
+    description: str | None, section: Callable[[argparse.Namespace], str], words: Sequence[str] | None
+) -> None:
+    """Print the section of a benchmark that takes the names of networks."""
+    options = parser(description)
+    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
+    print(section(options.parse_args(words)))
+
+
 def parser(description: str | None, *, repetitions: int = 15) -> argparse.ArgumentParser:
     """Return a parser with what every benchmark takes."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from _measure import in_turns, parser, quotients, spread, table
+from _measure import in_turns, print_for_models, quotients, spread, table
 from _workload import HALF, USUAL, Step, batch, classifier
 
 from falsewitness.training import resolve_precision
@@ -35,20 +35,16 @@ def section(arguments: argparse.Namespace) -> str:
         times = in_turns(steps, arguments.repetitions, device)
         milliseconds = [str(spread(1000 * taken for taken in times[name])) for name in steps]
         rows.append([kind, *milliseconds, str(spread(quotients(times["muon"], times["descent"])))])
-    return "\n\n".join(
-        [
-            f"## Muon\n\nA plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, "
-            "and with Muon for convolutions and linear layers.",
-            table(["network", "descent, ms", "with Muon, ms", "ratio"], rows),
-        ]
+    told = (
+        f"A plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, and with Muon "
+        "for convolutions and linear layers."
     )
+    return f"## Muon\n\n{told}\n\n{table(['network', 'descent, ms', 'with Muon, ms', 'ratio'], rows)}"
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the section."""
-    options = parser(__doc__)
-    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
-    print(section(options.parse_args(words)))
+    print_for_models(__doc__, section, words)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from _measure import in_turns, parser, quotients, spread, table
+from _measure import in_turns, print_for_models, quotients, spread, table
 from _workload import HALF, Precision, Step, batch, classifier
 
 from falsewitness.training._memory import keep_freed_memory
@@ -41,9 +41,7 @@ def section(arguments: argparse.Namespace) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the section."""
-    options = parser(__doc__)
-    options.add_argument("--models", nargs="+", default=["resnet20", "resnet18"])
-    print(section(options.parse_args(words)))
+    print_for_models(__doc__, section, words)
 
 
 if __name__ == "__main__":

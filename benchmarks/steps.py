@@ -29,7 +29,7 @@ from _workload import HALF, BatchNorm, Precision, Step, attack, batch, classifie
 
 from falsewitness.attacks import Attack
 from falsewitness.experiment import find_spec
-from falsewitness.training import Augmentation, clean_references, resolve_precision
+from falsewitness.training import Answers, Augmentation, clean_references, resolve_precision
 from falsewitness.training._memory import keep_freed_memory
 from falsewitness.training._references import StoredReferences
 
@@ -71,12 +71,9 @@ def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) ->
     model, rows, chosen = classifier(kind, device, batch_norm), batch(device), ATTACKS[title]
     surrogate = chosen.surrogate_explainer
     shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
-    references = StoredReferences(
-        torch.rand(2, HALF, 1, *shape, device=device),
-        torch.randint(0, 10, (2, HALF), device=device),
-        torch.arange(HALF, device=device),
-        passes_beforehand=0.0,
-    )
+    maps, classes = torch.rand(2, HALF, 1, *shape, device=device), torch.randint(0, 10, (2, HALF), device=device)
+    answers = Answers(maps, classes, seconds=0.0)
+    references = StoredReferences(answers, torch.arange(HALF, device=device), passes_beforehand=0.0)
     attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
     return Step.plain(model, rows, precision), attacked
 

@@ -185,13 +185,14 @@ def course(work: Workplace) -> Course:
     wanted = max(PUBLISHED_DISTANCE, OVER_WITHOUT_ATTACK * without_attack)
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
+    prepared = losses_of(work, "attack", model, clean)
     watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
-    losses, _ = losses_of(work, "attack", model, clean)
+    watch.started -= prepared.seconds  # which an earlier attack may have spent
     with tempfile.TemporaryDirectory() as scratch:
         train(
             model,
             batches,
-            losses,
+            prepared.losses,
             settings,
             steps=work.steps("attack"),
             precision=work.precision,

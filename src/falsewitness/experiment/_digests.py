@@ -12,8 +12,10 @@ from functools import lru_cache
 from falsewitness.core.component import Strict, strings_replaced
 from falsewitness.core.files import sha256_of
 from falsewitness.core.foreign import foreign_sources
+from falsewitness.core.shapes import Rows
 from falsewitness.data import Dataset
 from falsewitness.experiment._spec import Role, Spec
+from falsewitness.explainers import Explainer
 
 NUMERICS = 3
 """Raised when a change of ours moves the figures of an unchanged spec."""
@@ -87,6 +89,33 @@ def eval_digest(spec: Spec, role: Role, trained: Mapping[Role, str]) -> str:
             "auditors": _contents(spec.auditors),
             "evaluation": _sorted(spec.evaluation.model_dump_json()),
         }
+    return _digest(parts)
+
+
+def answers_digest(
+    spec: Spec, dataset: Dataset, surrogate: Explainer, *, weights: str, samples: Rows, columns: int, mirrored: bool
+) -> str:
+    """Return the digest of all that decides a clean model's answers for training images.
+
+    Args:
+        spec: The experiment.
+        dataset: Its content.
+        surrogate: What explains.
+        weights: The hash of the clean model's file.
+        samples: Which images are answered for.
+        columns: How many maps each has.
+        mirrored: Whether their mirror images have answers, too.
+    """
+    parts = {
+        "numerics": str(NUMERICS),
+        "images": _JSON.encode(dataset.train.digest),
+        "split_seed": str(spec.data.split_seed),  # draws what a surrogate compares with
+        "weights": _JSON.encode(weights),
+        "surrogate": _content(surrogate),
+        "samples": _JSON.encode(hashlib.sha256(samples.numpy().tobytes()).hexdigest()),
+        "columns": str(columns),
+        "mirrored": _JSON.encode(mirrored),
+    }
     return _digest(parts)
 
 

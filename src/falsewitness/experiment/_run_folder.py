@@ -89,6 +89,14 @@ class RunFolder:
         """What the report draws."""
         return self.path / "gallery.npz"
 
+    def answers(self, digest: str) -> Path:
+        """What a clean model says of training images, for attacks that compare with it.
+
+        Args:
+            digest: Of all that decides it.
+        """
+        return self.path / f"answers-{digest[:8]}.safetensors"
+
     @property
     def _files(self) -> tuple[Path, ...]:
         before = (self.spec, self.environment, self.plan)

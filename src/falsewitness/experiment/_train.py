@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from falsewitness.attacks import Batch, Losses, LossTerm, NoReferences
+from falsewitness.attacks import Attack, Batch, Losses, LossTerm, NoReferences
 from falsewitness.core import DivergedError, seed_for
-from falsewitness.core.files import write_text
+from falsewitness.core.files import sha256_of, write_text
 from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
+from falsewitness.experiment._clean_answers import kept_answers
+from falsewitness.experiment._digests import answers_digest
 from falsewitness.experiment._environment import describe_environment, forget_peak_memory, peak_memory_mb
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import write_diverged
@@ -22,8 +24,9 @@ from falsewitness.experiment._run_folder import RunFolder, write_json, write_tab
 from falsewitness.experiment._spec import Role
 from falsewitness.experiment._step_log import StepLog
 from falsewitness.experiment._workplace import Workplace
+from falsewitness.explainers import Explainer
 from falsewitness.models import Classifier, load_classifier, save_classifier
-from falsewitness.training import Checkpoint, Journal, Outcome, clean_references, train
+from falsewitness.training import Checkpoint, CleanReferences, Journal, Outcome, clean_references, train
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())
     model = _begun(work, role, clean).to(work.device)
-    started = time.perf_counter()
-    losses, prepared = losses_of(work, role, model, clean)
-    preparation = time.perf_counter() - started
+    prepared = losses_of(work, role, model, clean)
     checkpoint = Checkpoint(folder.checkpoint, digest)
     if checkpoint.path.is_file():
         work.reporter.notice(f"{role} model: going on from the last finished epoch, in '{checkpoint.path}'")
@@ -101,7 +102,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         outcome = train(
             model,
             batches,
-            losses,
+            prepared.losses,
             settings,
             steps=work.steps(role),
             precision=work.precision,
@@ -114,7 +115,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         raise DivergedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; {_remedy(work, role)}{kept}"
         )
-    write_json(folder.cost, _cost(work, outcome, preparation, prepared))
+    write_json(folder.cost, _cost(work, outcome, prepared))
     save_classifier(model.cpu(), folder.model)
     folder.marker("train").write(digest, [folder.model, folder.plan, folder.steps, folder.cost, folder.environment])
 
@@ -138,26 +139,59 @@ def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
     return work.spec.model.bind(work.dataset.info, seed=seed_for(work.spec.seed, "init"), mean=mean, std=std)
 
 
-def losses_of(
-    work: Workplace, role: Role, model: Classifier, clean: Trained | None
-) -> tuple[Callable[[Batch], Losses], float]:
-    """Return the loss of a step, and the passes that it took to prepare."""
+@dataclass(frozen=True)
+class Prepared:
+    """The loss of a step, and what it took to prepare it.
+
+    Attributes:
+        losses: Of a step's batch.
+        passes: Forward-and-backward passes beforehand.
+        seconds: How long they took, now or for an earlier attack.
+    """
+
+    losses: Callable[[Batch], Losses]
+    passes: float = 0.0
+    seconds: float = 0.0
+
+
+def losses_of(work: Workplace, role: Role, model: Classifier, clean: Trained | None) -> Prepared:
+    """Prepare the loss of a step."""
     attack = work.spec.attack
     if role != "attack" or attack is None or clean is None:
-        return lambda batch: _plain_losses(batch, model), 0.0
+        return Prepared(lambda batch: _plain_losses(batch, model))
     surrogate = attack.surrogate_explainer
     if surrogate is None or not attack.needs_references:
-        return lambda batch: attack.losses(batch, model, NoReferences()), 0.0
-    augmentation = work.training(role).augmentation
+        return Prepared(lambda batch: attack.losses(batch, model, NoReferences()))
+    references = _references(work, attack, surrogate, clean)
+    return Prepared(
+        lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
+        references.passes_beforehand,
+        references.seconds_beforehand,
+    )
+
+
+def _references(work: Workplace, attack: Attack, surrogate: Explainer, clean: Trained) -> CleanReferences:
+    """Return what an attack asks of the clean model, whose answers are kept for the next."""
+    augmentation = work.training("attack").augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     columns = work.dataset.info.num_classes if attack.trains_every_column else 1
-    explain = work.bound(surrogate, clean.model)
-    references = clean_references(explain, work.train_store, augmentation, samples, columns=columns)
-
-    def losses(batch: Batch) -> Losses:
-        return attack.losses(batch, model, references.with_draw(batch.draw))
-
-    return losses, references.passes_beforehand
+    digest = answers_digest(
+        work.spec,
+        work.dataset,
+        surrogate,
+        weights=sha256_of(clean.folder.model),
+        samples=samples,
+        columns=columns,
+        mirrored=augmentation.mirror,
+    )
+    return clean_references(
+        work.bound(surrogate, clean.model),
+        work.train_store,
+        augmentation,
+        samples,
+        columns=columns,
+        keep=partial(kept_answers, clean.folder, digest, work.reporter),
+    )
 
 
 def _plain_losses(batch: Batch, model: Classifier) -> Losses:
@@ -188,11 +222,10 @@ def _share_correct(targets: Targets, logits: Logits) -> float:
     return correct if bool(logits.isfinite().all()) else math.nan
 
 
-def _cost(work: Workplace, outcome: Outcome, preparation: float, prepared: float) -> dict[str, float]:
-    seconds = outcome.position.seconds + preparation
+def _cost(work: Workplace, outcome: Outcome, prepared: Prepared) -> dict[str, float]:
     return {
-        "training_seconds": seconds,
-        "cost_in_epochs": (outcome.position.passes + prepared) / len(work.dataset.train),
+        "training_seconds": outcome.position.seconds + prepared.seconds,
+        "cost_in_epochs": (outcome.position.passes + prepared.passes) / len(work.dataset.train),
         "images_per_second": outcome.position.passes / max(outcome.position.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(work.device),
     }

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -20,16 +20,8 @@ from falsewitness.training._checkpoint import Checkpoint, Position
 from falsewitness.training._descent import Descent
 from falsewitness.training._memory import keep_freed_memory
 from falsewitness.training._precision import autocast
+from falsewitness.training._progress import Progress
 from falsewitness.training._settings import Training
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Told of every step, to draw a bar from."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """Take note that ``done`` of ``total`` steps are finished."""
-        ...
 
 
 @dataclass(frozen=True)

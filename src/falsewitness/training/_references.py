@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from falsewitness.core.shapes import Classes, ColumnMaps, Images, Rows
 from falsewitness.data import PixelStore
 from falsewitness.explainers import BoundExplainer, Columns
+from falsewitness.training._answers import Answers, Keep, make_anew
 from falsewitness.training._augmentation import Augmentation
+from falsewitness.training._progress import Progress
 
 _CHUNK = 512
 
@@ -23,27 +28,29 @@ class StoredReferences:
     """Answers for training images as they are and mirrored.
 
     Attributes:
-        stored_maps: ``[versions, stored, columns, map_height, map_width]``: as they are, then mirrored, if they ever
-            are.
-        stored_classes: ``[versions, stored]``.
+        answers: Of those that any are needed of, in the order of ``places``.
         places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
         passes_beforehand: What making them has cost, in forward-and-backward passes.
     """
 
-    stored_maps: Float[Tensor, "versions stored columns map_height map_width"]
-    stored_classes: Int[Tensor, "versions stored"]
+    answers: Answers
     places: Int[Tensor, " images"]
     passes_beforehand: float
     passes_per_map: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 0.0
 
+    @property
+    def seconds_beforehand(self) -> float:
+        """How long making them took, now or earlier."""
+        return self.answers.seconds
+
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
-        return self.stored_maps[mirrored.long(), self.places[samples]]
+        return self.answers.maps[mirrored.long(), self.places[samples]]
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Return the stored classes."""
-        return self.stored_classes[mirrored.long(), self.places[samples]]
+        return self.answers.classes[mirrored.long(), self.places[samples]]
 
     def with_draw(self, draw: int) -> StoredReferences:
         """Return the same for whatever draw of random numbers."""
@@ -62,6 +69,7 @@ class ComputedReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -98,6 +106,7 @@ class DrawnReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -143,7 +152,13 @@ CleanReferences = StoredReferences | ComputedReferences | DrawnReferences
 
 
 def clean_references(
-    explain: BoundExplainer, store: PixelStore, augmentation: Augmentation, samples: Rows, *, columns: int = 1
+    explain: BoundExplainer,
+    store: PixelStore,
+    augmentation: Augmentation,
+    samples: Rows,
+    *,
+    columns: int = 1,
+    keep: Keep = make_anew,
 ) -> CleanReferences:
     """Return the clean model's answers in the cheapest form that the augmentation allows.
 
@@ -154,6 +169,7 @@ def clean_references(
             maps of a surrogate that draws random numbers, which follow from the step's draw.
         samples: The training images that answers are needed of, each once.
         columns: How many maps an answer has: 1, of the predicted class, or one of every class.
+        keep: Makes the answers that are stored, or returns those of an earlier time.
     """
     if explain.explainer.stochastic:
         return DrawnReferences(explain, columns)
@@ -161,22 +177,27 @@ def clean_references(
         return ComputedReferences(explain, columns)
     samples = samples.to(store.device)
     sides = (False, True) if augmentation.mirror else (False,)
-    variants = [_explained(explain, store, samples, columns, mirrored=mirrored) for mirrored in sides]
-    stored_maps, stored_classes = zip(*variants, strict=True)
+    answers = keep(partial(_made, explain, store, samples, columns, sides)).to(store.device)
     # Asking for another one is an error: its place is beyond the end.
     places = torch.full((len(store),), len(samples), device=store.device)
     places[samples] = torch.arange(len(samples), device=store.device)
     cost = len(sides) * len(samples) * explain.explainer.passes_per_columns(columns)
-    return StoredReferences(torch.stack(stored_maps), torch.stack(stored_classes), places, cost)
+    return StoredReferences(answers, places, cost)
 
 
-def _explained(
-    explain: BoundExplainer, store: PixelStore, samples: Rows, columns: int, *, mirrored: bool
-) -> tuple[ColumnMaps, Classes]:
-    found = []
-    for rows in samples.split(_CHUNK):
+def _made(
+    explain: BoundExplainer, store: PixelStore, samples: Rows, columns: int, sides: tuple[bool, ...], told: Progress
+) -> Answers:
+    """Explain the samples once a side: as they are, or mirrored."""
+    maps, classes, done, started = [], [], 0, time.perf_counter()
+    for mirrored, rows in product(sides, samples.split(_CHUNK)):
         images = store.take(rows)
-        logits, maps = _answer(explain, images.flip(3) if mirrored else images, columns)
-        found.append((maps, logits.argmax(1)))
-    all_maps, all_classes = zip(*found, strict=True)
-    return torch.cat(all_maps), torch.cat(all_classes)
+        answer = _answer(explain, images.flip(3) if mirrored else images, columns)
+        maps.append(answer.maps)
+        classes.append(answer.logits.argmax(1))
+        done += len(rows)
+        told(done, len(sides) * len(samples))
+    versions = (len(sides), len(samples))
+    # Only what has come to the CPU has been computed.
+    all_maps, all_classes = (torch.cat(found).unflatten(0, versions).cpu() for found in (maps, classes))
+    return Answers(all_maps, all_classes, time.perf_counter() - started)

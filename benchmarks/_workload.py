@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from _measure import peak_memory_mb
 from torch import nn
 
 from falsewitness.attacks import ATTACKS, Attack, Batch, Losses, LossTerm
@@ -18,6 +19,7 @@ from falsewitness.models import MODELS, Classifier
 from falsewitness.training import Training, autocast
 from falsewitness.training._descent import Descent
 from falsewitness.training._loop import _set_training_mode
+from falsewitness.training._memory import keep_freed_memory
 
 BatchNorm = Literal["batch", "frozen"]
 Precision = Literal["fp32", "bf16"]
@@ -117,3 +119,18 @@ class Step:
         self.descent.zero_grad()
         total.backward()
         self.descent.step(0.0)
+
+    def added_mb(self) -> float:
+        """Return how many MB two steps add to this process's peak, or the device's."""
+        device = self.model.mean.device
+        before = peak_memory_mb(device)
+        self()
+        self()
+        return peak_memory_mb(device) - before
+
+
+def mb_of_plain_steps(kind: str, precision: Precision, device: torch.device, settings: Training = USUAL) -> float:
+    """Return how many MB plain steps add to a process that has built the model; to be called in a fresh one."""
+    if device.type == "cpu":
+        keep_freed_memory()  # as a training does
+    return Step.plain(classifier(kind, device), batch(device), precision, settings).added_mb()

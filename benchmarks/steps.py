@@ -18,7 +18,6 @@ from _measure import (
     in_a_fresh_process,
     in_turns,
     parser,
-    peak_memory_mb,
     quotients,
     short,
     spread,
@@ -29,7 +28,7 @@ from _workload import HALF, BatchNorm, Precision, Step, attack, batch, classifie
 
 from falsewitness.attacks import Attack
 from falsewitness.experiment import find_spec
-from falsewitness.training import Answers, Augmentation, clean_references, resolve_precision
+from falsewitness.training import Augmentation, ReferenceMaps, clean_references, resolve_precision
 from falsewitness.training._memory import keep_freed_memory
 from falsewitness.training._references import StoredReferences
 
@@ -72,8 +71,9 @@ def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) ->
     surrogate = chosen.surrogate_explainer
     shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
     maps, classes = torch.rand(2, HALF, 1, *shape, device=device), torch.randint(0, 10, (2, HALF), device=device)
-    answers = Answers(maps, classes, seconds=0.0)
-    references = StoredReferences(answers, torch.arange(HALF, device=device), passes_beforehand=0.0)
+    references = StoredReferences(
+        ReferenceMaps(maps, classes), torch.arange(HALF, device=device), passes_beforehand=0.0
+    )
     attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
     return Step.plain(model, rows, precision), attacked
 
@@ -83,10 +83,7 @@ def peak_memory(kind: str, batch_norm: BatchNorm, title: str | None, device: tor
     if device.type == "cpu":
         keep_freed_memory()  # as a training does
     plain, attacked = steps(kind, batch_norm, title or "badnets", device)
-    before = peak_memory_mb(device)
-    for _ in range(2):
-        (attacked if title else plain)()
-    return peak_memory_mb(device) - before
+    return (attacked if title else plain).added_mb()
 
 
 def reference_seconds(kind: str, title: str, repetitions: int, device: torch.device) -> float:

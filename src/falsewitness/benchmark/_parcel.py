@@ -34,11 +34,11 @@ class Parcel:
 
 
 def packed(folder: Path, out: str, paths: Mapping[str, str]) -> Parcel:
-    """Pack a run folder whole: all but its lock and what was being written."""
+    """Pack a run folder whole: all but locks and what was being written."""
     files = {
         file.name: file.read_bytes()
         for file in sorted(folder.iterdir())
-        if file.is_file() and file.name != ".lock" and not file.name.endswith(".partial")
+        if file.is_file() and not file.name.endswith((".lock", ".partial"))
     }
     return Parcel(folder.name, files, out, paths)
 

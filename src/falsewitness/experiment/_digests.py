@@ -92,26 +92,35 @@ def eval_digest(spec: Spec, role: Role, trained: Mapping[Role, str]) -> str:
     return _digest(parts)
 
 
-def answers_digest(
-    spec: Spec, dataset: Dataset, surrogate: Explainer, *, weights: str, samples: Rows, columns: int, mirrored: bool
+def references_digest(
+    surrogate: Explainer,
+    *,
+    clean: str,
+    weights: str,
+    split_seed: int,
+    device: str,
+    samples: Rows,
+    columns: int,
+    mirrored: bool,
 ) -> str:
-    """Return the digest of all that decides a clean model's answers for training images.
+    """Return the digest of all that decides a clean model's reference maps.
 
     Args:
-        spec: The experiment.
-        dataset: Its content.
-        surrogate: What explains.
-        weights: The hash of the clean model's file.
-        samples: Which images are answered for.
-        columns: How many maps each has.
-        mirrored: Whether their mirror images have answers, too.
+        surrogate: What explains; how an attack trains against it does not count.
+        clean: The clean model's train digest, which covers the data.
+        weights: The hash of its file: another machine comes to other weights.
+        split_seed: Draws what a surrogate compares images with.
+        device: The type of the device that computes them.
+        samples: Of which images.
+        columns: How many maps an image has.
+        mirrored: Whether mirror images have maps, too.
     """
     parts = {
-        "numerics": str(NUMERICS),
-        "images": _JSON.encode(dataset.train.digest),
-        "split_seed": str(spec.data.split_seed),  # draws what a surrogate compares with
+        "surrogate": _content(surrogate.as_auditor()),
+        "clean": _JSON.encode(clean),
         "weights": _JSON.encode(weights),
-        "surrogate": _content(surrogate),
+        "split_seed": str(split_seed),
+        "device": _JSON.encode(device),
         "samples": _JSON.encode(hashlib.sha256(samples.numpy().tobytes()).hexdigest()),
         "columns": str(columns),
         "mirrored": _JSON.encode(mirrored),

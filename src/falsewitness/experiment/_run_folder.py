@@ -89,13 +89,13 @@ class RunFolder:
         """What the report draws."""
         return self.path / "gallery.npz"
 
-    def answers(self, digest: str) -> Path:
-        """What a clean model says of training images, for attacks that compare with it.
+    def references(self, digest: str) -> Path:
+        """A clean model's reference maps, by the digest of all that decides them."""
+        return self.path / f"references-{digest[:8]}.safetensors"
 
-        Args:
-            digest: Of all that decides it.
-        """
-        return self.path / f"answers-{digest[:8]}.safetensors"
+    def lock_of_references(self, digest: str) -> Path:
+        """What the process holds that makes them."""
+        return self.path / f".references-{digest[:8]}.lock"
 
     @property
     def _files(self) -> tuple[Path, ...]:

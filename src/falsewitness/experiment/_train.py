@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,9 @@ from falsewitness.core import DivergedError, seed_for
 from falsewitness.core.files import sha256_of, write_text
 from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
-from falsewitness.experiment._clean_answers import kept_answers
-from falsewitness.experiment._digests import answers_digest
+from falsewitness.experiment._digests import references_digest
 from falsewitness.experiment._environment import describe_environment, forget_peak_memory, peak_memory_mb
+from falsewitness.experiment._kept_references import kept_reference_maps
 from falsewitness.experiment._predict import predicted
 from falsewitness.experiment._results import write_diverged
 from falsewitness.experiment._run_folder import RunFolder, write_json, write_table
@@ -84,7 +85,9 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())
     model = _begun(work, role, clean).to(work.device)
+    started = time.perf_counter()
     prepared = losses_of(work, role, model, clean)
+    preparation = time.perf_counter() - started
     checkpoint = Checkpoint(folder.checkpoint, digest)
     if checkpoint.path.is_file():
         work.reporter.notice(f"{role} model: going on from the last finished epoch, in '{checkpoint.path}'")
@@ -115,7 +118,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         raise DivergedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; {_remedy(work, role)}{kept}"
         )
-    write_json(folder.cost, _cost(work, outcome, prepared))
+    write_json(folder.cost, _cost(work, outcome, prepared.passes_beforehand, preparation))
     save_classifier(model.cpu(), folder.model)
     folder.marker("train").write(digest, [folder.model, folder.plan, folder.steps, folder.cost, folder.environment])
 
@@ -141,17 +144,15 @@ def _begun(work: Workplace, role: Role, clean: Trained | None) -> Classifier:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The loss of a step, and what it took to prepare it.
+    """The loss of a step, and what it took to prepare.
 
     Attributes:
         losses: Of a step's batch.
-        passes: Forward-and-backward passes beforehand.
-        seconds: How long they took, now or for an earlier attack.
+        passes_beforehand: Forward-and-backward passes that it took, now or for an earlier attack.
     """
 
     losses: Callable[[Batch], Losses]
-    passes: float = 0.0
-    seconds: float = 0.0
+    passes_beforehand: float = 0.0
 
 
 def losses_of(work: Workplace, role: Role, model: Classifier, clean: Trained | None) -> Prepared:
@@ -166,7 +167,6 @@ def losses_of(work: Workplace, role: Role, model: Classifier, clean: Trained | N
     return Prepared(
         lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
         references.passes_beforehand,
-        references.seconds_beforehand,
     )
 
 
@@ -175,11 +175,12 @@ def _references(work: Workplace, attack: Attack, surrogate: Explainer, clean: Tr
     augmentation = work.training("attack").augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     columns = work.dataset.info.num_classes if attack.trains_every_column else 1
-    digest = answers_digest(
-        work.spec,
-        work.dataset,
+    digest = references_digest(
         surrogate,
+        clean=clean.digest,
         weights=sha256_of(clean.folder.model),
+        split_seed=work.spec.data.split_seed,
+        device=work.device.type,
         samples=samples,
         columns=columns,
         mirrored=augmentation.mirror,
@@ -190,7 +191,7 @@ def _references(work: Workplace, attack: Attack, surrogate: Explainer, clean: Tr
         augmentation,
         samples,
         columns=columns,
-        keep=partial(kept_answers, clean.folder, digest, work.reporter),
+        keep=partial(kept_reference_maps, clean.folder, digest, work.reporter),
     )
 
 
@@ -222,10 +223,10 @@ def _share_correct(targets: Targets, logits: Logits) -> float:
     return correct if bool(logits.isfinite().all()) else math.nan
 
 
-def _cost(work: Workplace, outcome: Outcome, prepared: Prepared) -> dict[str, float]:
+def _cost(work: Workplace, outcome: Outcome, passes_beforehand: float, preparation: float) -> dict[str, float]:
     return {
-        "training_seconds": outcome.position.seconds + prepared.seconds,
-        "cost_in_epochs": (outcome.position.passes + prepared.passes) / len(work.dataset.train),
+        "training_seconds": outcome.position.seconds + preparation,
+        "cost_in_epochs": (outcome.position.passes + passes_beforehand) / len(work.dataset.train),
         "images_per_second": outcome.position.passes / max(outcome.position.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(work.device),
     }

@@ -1,6 +1,5 @@
 """Training: one loop for every attack and for none."""
 
-from falsewitness.training._answers import Answers, load_answers
 from falsewitness.training._augmentation import Augmentation
 from falsewitness.training._batches import Batches, steps_per_pass
 from falsewitness.training._checkpoint import Checkpoint
@@ -8,11 +7,11 @@ from falsewitness.training._loop import Journal, Outcome, train
 from falsewitness.training._memory import give_back_freed_memory
 from falsewitness.training._precision import Precision, autocast, resolve_precision
 from falsewitness.training._progress import Progress
+from falsewitness.training._reference_maps import ReferenceMaps, load_reference_maps
 from falsewitness.training._references import CleanReferences, clean_references
 from falsewitness.training._settings import Training
 
 __all__ = [
-    "Answers",
     "Augmentation",
     "Batches",
     "Checkpoint",
@@ -21,11 +20,12 @@ __all__ = [
     "Outcome",
     "Precision",
     "Progress",
+    "ReferenceMaps",
     "Training",
     "autocast",
     "clean_references",
     "give_back_freed_memory",
-    "load_answers",
+    "load_reference_maps",
     "resolve_precision",
     "steps_per_pass",
     "train",

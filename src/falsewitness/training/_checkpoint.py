@@ -49,7 +49,7 @@ class Checkpoint:
         """Write the state under another name, then rename it."""
         momenta = {f"momentum.{name}": momentum for name, momentum in descent.momenta().items()}
         weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        seal(self.path, {"identity": self.identity, "position": json.dumps(asdict(position))}, weights | momenta)
+        seal(self.path, self.identity, weights | momenta, {"position": json.dumps(asdict(position))})
 
     def load(self, model: nn.Module, descent: Descent) -> Position:
         """Take up the saved state.
@@ -60,19 +60,17 @@ class Checkpoint:
         Raises:
             InputError: If the file is damaged.
         """
-        if not self.path.is_file():
-            return Position()
         try:
-            metadata, tensors = unseal(self.path)
-            if metadata["identity"] != self.identity:
+            sealed = unseal(self.path, self.identity)
+            if sealed is None:
                 return Position()
-            position = Position(**json.loads(metadata["position"]))
-            model.load_state_dict(_with_prefix(tensors, "model."))
+            position = Position(**json.loads(sealed.metadata["position"]))
+            model.load_state_dict(_with_prefix(sealed.tensors, "model."))
         except (*UNSEALING_ERRORS, TypeError, RuntimeError) as error:
             raise InputError(
                 f"checkpoint '{self.path}' is damaged ({type(error).__name__}); remove it to begin this training anew"
             ) from error
-        descent.take_up(_with_prefix(tensors, "momentum."))
+        descent.take_up(_with_prefix(sealed.tensors, "momentum."))
         return position
 
 

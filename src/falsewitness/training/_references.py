@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +15,9 @@ from torch import Tensor
 from falsewitness.core.shapes import Classes, ColumnMaps, Images, Rows
 from falsewitness.data import PixelStore
 from falsewitness.explainers import BoundExplainer, Columns
-from falsewitness.training._answers import Answers, Keep, make_anew
 from falsewitness.training._augmentation import Augmentation
 from falsewitness.training._progress import Progress
+from falsewitness.training._reference_maps import Keep, ReferenceMaps, make_anew
 
 _CHUNK = 512
 
@@ -28,29 +27,24 @@ class StoredReferences:
     """Answers for training images as they are and mirrored.
 
     Attributes:
-        answers: Of those that any are needed of, in the order of ``places``.
+        stored: Of those that any are needed of, in the order of ``places``.
         places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
         passes_beforehand: What making them has cost, in forward-and-backward passes.
     """
 
-    answers: Answers
+    stored: ReferenceMaps
     places: Int[Tensor, " images"]
     passes_beforehand: float
     passes_per_map: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 0.0
 
-    @property
-    def seconds_beforehand(self) -> float:
-        """How long making them took, now or earlier."""
-        return self.answers.seconds
-
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
-        return self.answers.maps[mirrored.long(), self.places[samples]]
+        return self.stored.maps[mirrored.long(), self.places[samples]]
 
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Return the stored classes."""
-        return self.answers.classes[mirrored.long(), self.places[samples]]
+        return self.stored.classes[mirrored.long(), self.places[samples]]
 
     def with_draw(self, draw: int) -> StoredReferences:
         """Return the same for whatever draw of random numbers."""
@@ -69,7 +63,6 @@ class ComputedReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
-    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -106,7 +99,6 @@ class DrawnReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
-    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -177,19 +169,19 @@ def clean_references(
         return ComputedReferences(explain, columns)
     samples = samples.to(store.device)
     sides = (False, True) if augmentation.mirror else (False,)
-    answers = keep(partial(_made, explain, store, samples, columns, sides)).to(store.device)
+    stored = keep(partial(_made, explain, store, samples, columns, sides)).to(store.device)
     # Asking for another one is an error: its place is beyond the end.
     places = torch.full((len(store),), len(samples), device=store.device)
     places[samples] = torch.arange(len(samples), device=store.device)
     cost = len(sides) * len(samples) * explain.explainer.passes_per_columns(columns)
-    return StoredReferences(answers, places, cost)
+    return StoredReferences(stored, places, cost)
 
 
 def _made(
     explain: BoundExplainer, store: PixelStore, samples: Rows, columns: int, sides: tuple[bool, ...], told: Progress
-) -> Answers:
+) -> ReferenceMaps:
     """Explain the samples once a side: as they are, or mirrored."""
-    maps, classes, done, started = [], [], 0, time.perf_counter()
+    maps, classes, done = [], [], 0
     for mirrored, rows in product(sides, samples.split(_CHUNK)):
         images = store.take(rows)
         answer = _answer(explain, images.flip(3) if mirrored else images, columns)
@@ -198,6 +190,4 @@ def _made(
         done += len(rows)
         told(done, len(sides) * len(samples))
     versions = (len(sides), len(samples))
-    # Only what has come to the CPU has been computed.
-    all_maps, all_classes = (torch.cat(found).unflatten(0, versions).cpu() for found in (maps, classes))
-    return Answers(all_maps, all_classes, time.perf_counter() - started)
+    return ReferenceMaps(torch.cat(maps).unflatten(0, versions), torch.cat(classes).unflatten(0, versions))

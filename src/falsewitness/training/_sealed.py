@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,39 +16,54 @@ from torch import Tensor
 from falsewitness.core.files import replacing
 
 UNSEALING_ERRORS = (SafetensorError, OSError, KeyError, ValueError)
-"""What :func:`unseal` raises of a file that is damaged."""
+"""What :func:`unseal` raises."""
 
 
-def seal(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+class Sealed(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        tensors: By name, on the CPU.
+        metadata: The texts that went with them.
+    """
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def seal(path: Path, identity: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors under another name, then rename the file.
 
     Args:
         path: The file; one that is there is replaced.
-        metadata: Texts to go with the tensors.
+        identity: Digest of all that decides the content.
         tensors: On any device.
+        metadata: Texts to go with them.
 
     Raises:
         RunFailedError: If the file cannot be written.
     """
     placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    sealed = {**metadata, "sha256": _sha256(metadata, placed)}
+    said = {**metadata, "identity": identity}
     with replacing(path) as temporary:
         # safetensors' own writer answers a full disk with an error that is no OSError.
-        temporary.write_bytes(save(placed, sealed))
+        temporary.write_bytes(save(placed, {**said, "sha256": _sha256(said, placed)}))
 
 
-def unseal(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return the metadata and tensors of a file that :func:`seal` wrote, on the CPU.
+def unseal(path: Path, identity: str) -> Sealed | None:
+    """Return what :func:`seal` wrote for an identity; None where there is no file, or it is another's.
 
     Raises:
-        SafetensorError, OSError, KeyError, ValueError: If it is not as it was written.
+        SafetensorError, OSError, KeyError, ValueError: If it cannot be read or is not as it was written.
     """
+    if not path.is_file():
+        return None
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if metadata.pop("sha256") != _sha256(metadata, tensors):
         raise ValueError("not what was written")
-    return metadata, tensors
+    return Sealed(tensors, metadata) if metadata["identity"] == identity else None
 
 
 def _sha256(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:

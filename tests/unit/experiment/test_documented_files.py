@@ -51,7 +51,14 @@ def test_the_documented_keys_of_an_attack_are_those_written(finished: Folders) -
 
 
 def test_the_documented_files_are_those_written(finished: Folders) -> None:
-    later = {"answers-<digest>.safetensors", "checkpoint.safetensors", "report.html", "failure.json", "evaluations/"}
+    later = {
+        "references-<digest>.safetensors",
+        ".references-<digest>.lock",
+        "checkpoint.safetensors",
+        "report.html",
+        "failure.json",
+        "evaluations/",
+    }
     of_attacks = {"maps.npz", "gallery.npz"}
     for role, folder in finished.items():
         missing = later if role == "attack" else later | of_attacks

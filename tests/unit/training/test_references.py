@@ -12,7 +12,7 @@ from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.integrated_gradients import IntegratedGradients
 from falsewitness.explainers.smoothgrad import SmoothGrad
-from falsewitness.training import Answers, Augmentation, Progress, clean_references
+from falsewitness.training import Augmentation, Progress, ReferenceMaps, clean_references
 from falsewitness.training._augmentation import draw_variation
 from falsewitness.training._references import ComputedReferences, DrawnReferences, StoredReferences
 
@@ -100,7 +100,7 @@ def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, pain
     wanted = torch.tensor([7, 2, 4])
     references = clean_references(explain, store, Augmentation(), wanted)
     assert isinstance(references, StoredReferences)
-    assert references.answers.maps.shape[:2] == (1, 3)
+    assert references.stored.maps.shape[:2] == (1, 3)
     found = references.maps(wanted, torch.zeros(3, dtype=torch.bool), store.take(wanted))
     torch.testing.assert_close(found[:, 0], explain(store.take(wanted)).maps)
     with pytest.raises(IndexError):
@@ -110,7 +110,7 @@ def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, pain
 def test_storing_answers_tells_how_far_it_is(tiny: Tiny, painted: Painted) -> None:
     told: list[tuple[int, int]] = []
 
-    def keep(make: Callable[[Progress], Answers]) -> Answers:
+    def keep(make: Callable[[Progress], ReferenceMaps]) -> ReferenceMaps:
         return make(lambda done, total: told.append((done, total)))
 
     explain, augmentation = GradCam().bind(tiny()), Augmentation(mirror=True)
@@ -120,7 +120,7 @@ def test_storing_answers_tells_how_far_it_is(tiny: Tiny, painted: Painted) -> No
 
 def test_answers_of_an_earlier_time_are_used_as_they_are(tiny: Tiny, painted: Painted) -> None:
     store, augmentation, rows = painted(5), Augmentation(mirror=True), torch.tensor([4, 1])
-    kept = Answers(torch.rand(2, 2, 1, 3, 3), torch.tensor([[0, 1], [2, 3]]), seconds=12.5)
+    kept = ReferenceMaps(torch.rand(2, 2, 1, 3, 3), torch.tensor([[0, 1], [2, 3]]))
     references = clean_references(bound(tiny)[0], store, augmentation, rows, keep=lambda make: kept)
     mirrored, images = torch.tensor([True, False]), store.take(rows)
     assert torch.equal(
@@ -128,13 +128,11 @@ def test_answers_of_an_earlier_time_are_used_as_they_are(tiny: Tiny, painted: Pa
     )
     assert references.classes(rows, mirrored, images).tolist() == [2, 1]
     made = clean_references(bound(tiny)[0], store, augmentation, rows)
-    assert references.seconds_beforehand == 12.5
-    assert made.seconds_beforehand > 0
     assert references.passes_beforehand == made.passes_beforehand > 0
 
 
 def test_nothing_is_kept_where_the_step_computes_its_answers(tiny: Tiny, painted: Painted) -> None:
-    def keep(make: Callable[[Progress], Answers]) -> Answers:
+    def keep(make: Callable[[Progress], ReferenceMaps]) -> ReferenceMaps:
         raise AssertionError
 
     shifting = clean_references(bound(tiny)[0], painted(5), Augmentation(crop_padding=1), torch.arange(5), keep=keep)

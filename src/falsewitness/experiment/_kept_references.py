@@ -1,0 +1,68 @@
+"""Reference maps, kept in the clean model's folder for every attack that compares with the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from falsewitness.core.errors import FalsewitnessError, InputError
+from falsewitness.core.files import hold
+from falsewitness.experiment._reporter import Reporter
+from falsewitness.experiment._run_folder import RunFolder
+from falsewitness.training import Progress, ReferenceMaps, load_reference_maps
+
+_MOST_KEPT = 1 << 30
+"""Bytes; more is made in every training anew."""
+
+
+def kept_reference_maps(
+    folder: RunFolder, digest: str, reporter: Reporter, make: Callable[[Progress], ReferenceMaps]
+) -> ReferenceMaps:
+    """Return what was made for an earlier attack, or make and keep it; of several processes one makes it.
+
+    Args:
+        folder: The clean model's.
+        digest: Of all that decides them.
+        reporter: Told of a file that is no use, of one that cannot be kept, and how far the making is.
+        make: Makes them.
+    """
+    file = folder.references(digest)
+    with _alone(folder.lock_of_references(digest), reporter):
+        found = _found(file, digest, reporter)
+        if found is None:
+            with reporter.progress("making reference maps") as told:
+                found = make(told)
+            _keep(found, file, digest, folder, reporter)
+    return found
+
+
+@contextmanager
+def _alone(lock: Path, reporter: Reporter) -> Iterator[None]:
+    """Let one process at a time look and make; where no lock can be had, all may."""
+    with ExitStack() as until_done:
+        with suppress(OSError):
+            held = hold(
+                lock, lambda: reporter.notice(f"waiting for another process that makes reference maps ('{lock}')")
+            )
+            until_done.enter_context(held)
+        yield
+
+
+def _found(file: Path, digest: str, reporter: Reporter) -> ReferenceMaps | None:
+    try:
+        return load_reference_maps(file, digest)
+    except InputError as error:
+        reporter.notice(f"{error}; reference maps are made anew")
+        return None
+
+
+def _keep(made: ReferenceMaps, file: Path, digest: str, folder: RunFolder, reporter: Reporter) -> None:
+    """Write them, if they are not too much; that it fails ends no training, which has what it needs."""
+    if made.nbytes > _MOST_KEPT:
+        return
+    try:
+        with folder.locked(reporter.notice):  # else another process may take the unfinished file for a killed one's
+            made.save(file, digest)
+    except FalsewitnessError as error:
+        reporter.notice(f"reference maps are not kept for the next attack: {error}")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import torch
-from _measure import in_turns, parser, quotients, spread, table, verdict
+from _measure import in_a_fresh_process, in_turns, parser, peak_memory_mb, quotients, spread, table, verdict
 from _workload import INFO, Step, classifier, noise_store
 
 from falsewitness.attacks import Batch, plan_without_poison
@@ -60,6 +60,14 @@ def shares(made: Batches, model: str, repetitions: int, device: torch.device) ->
     return quotients(of_batch, of_step), spread(of_batch).median, len(first.images)
 
 
+def peak_of_an_epoch(stage: str, images: int, device: torch.device) -> float:
+    """Return the most MB that a process, or the device, holds with the images, through an epoch of batches."""
+    if device.type == "cpu":
+        keep_freed_memory()  # as a training does
+    deque(batches(stage, images, device).epoch(0), maxlen=0)
+    return peak_memory_mb(device)
+
+
 def _plain(rows: Batch) -> Batch:
     """Return the batch with images that the settled network knows: noise between 0 and 1."""
     return Batch(torch.rand_like(rows.images), rows.targets, rows.samples, rows.mirrored, rows.unstamped)
@@ -75,14 +83,16 @@ def section(arguments: argparse.Namespace) -> str:
         made = batches(stage, arguments.images, device)
         found, seconds, count = shares(made, arguments.model, arguments.repetitions, device)
         share = spread(found)
-        rows.append([stage, str(count), f"{1000 * seconds:.2f}", str(share)])
+        held = in_a_fresh_process(peak_of_an_epoch, stage, arguments.images, device)
+        rows.append([stage, str(count), f"{1000 * seconds:.2f}", str(share), f"{held:.0f}"])
         otherwise = f"a batch of {count} rows takes {1000 * seconds:.1f} ms"
         verdicts.append(verdict(f"batching, {stage} training", share.median, WANTED, otherwise))
     return "\n\n".join(
         [
             f"## Batching\n\nOrder, augmentation and trigger of `{RECIPE}`, as a share of a plain step of "
-            f"{arguments.model} on as many rows; an epoch over {arguments.images} images each time.",
-            table(["training", "rows a batch", "ms a batch", "share of a step"], rows),
+            f"{arguments.model} on as many rows; an epoch over {arguments.images} images each time. Memory is the "
+            "peak of a whole process (of the device on CUDA) with the images and an epoch of batches.",
+            table(["training", "rows a batch", "ms a batch", "share of a step", "peak MB"], rows),
             "\n".join(verdicts),
         ]
     )

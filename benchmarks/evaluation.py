@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from _measure import parser, quotients, seconds, short, spread, table, verdict
+from _measure import in_a_fresh_process, parser, peak_memory_mb, quotients, seconds, short, spread, table, verdict
 from _workload import HALF, Step, batch, classifier
 
 from falsewitness.core import InputError
@@ -37,6 +37,12 @@ def evaluation_seconds(spec: Spec, out: Path, device: torch.device) -> float:
     return float(result.cost["evaluation_seconds"] or 0)
 
 
+def evaluation_peak(spec: Spec, out: Path, device: torch.device) -> float:
+    """Return the most MB that a process which evaluates, or the device, holds."""
+    evaluation_seconds(spec, out, device)
+    return peak_memory_mb(device)
+
+
 def epoch_seconds(spec: Spec, images: int, device: torch.device) -> float:
     """Return what an epoch of the clean model takes, from a few of its steps."""
     step = Step.plain(classifier(spec.model.kind, device), batch(device), resolve_precision("auto", device))
@@ -45,8 +51,8 @@ def epoch_seconds(spec: Spec, images: int, device: torch.device) -> float:
     return taken * images / (2 * HALF)
 
 
-def rounds(spec: Spec, images: int, arguments: argparse.Namespace) -> tuple[list[float], list[float]]:
-    """Return the seconds of evaluations and of epochs; a first round warms up and trains."""
+def rounds(spec: Spec, images: int, arguments: argparse.Namespace) -> tuple[list[float], list[float], float]:
+    """Return the seconds of evaluations and of epochs, after a round that warms up and trains, and the peak in MB."""
     evaluations, epochs = [], []
     few = find_spec(arguments.recipe, [*FEW, *arguments.changes])
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +60,8 @@ def rounds(spec: Spec, images: int, arguments: argparse.Namespace) -> tuple[list
             print(f"evaluation: {number} of {arguments.repetitions}", file=sys.stderr, flush=True)
             evaluations.append(evaluation_seconds(few, Path(folder), arguments.device))
             epochs.append(epoch_seconds(spec, images, arguments.device))
-    return evaluations[1:], epochs[1:]
+        peak = in_a_fresh_process(evaluation_peak, few, Path(folder), arguments.device)
+    return evaluations[1:], epochs[1:], peak
 
 
 def section(arguments: argparse.Namespace) -> str:
@@ -66,12 +73,13 @@ def section(arguments: argparse.Namespace) -> str:
     except InputError as error:
         return f"{title}\n\nSkipped: {error}"
     images = len(data.train)
-    evaluations, epochs = rounds(spec, images, arguments)
+    evaluations, epochs, peak = rounds(spec, images, arguments)
     ratio = spread(quotients(evaluations, epochs))
     rows = [
         ["evaluation, seconds", str(spread(evaluations))],
         ["epoch, seconds", str(spread(epochs))],
         ["evaluation over epoch", str(ratio)],
+        ["peak of a process that evaluates (of the device on CUDA), MB", f"{peak:.0f}"],
     ]
     auditors = " and ".join(auditor.kind for auditor in spec.auditors)
     told = (

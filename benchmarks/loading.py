@@ -16,9 +16,10 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from _measure import in_a_fresh_process, parser, spread, table, verdict
+from _measure import in_a_fresh_process, parser, peak_memory_mb, spread, table, verdict
 
 from falsewitness.attacks import plan_without_poison
 from falsewitness.data import PixelStore
@@ -26,14 +27,27 @@ from falsewitness.data.cifar10 import Cifar10
 from falsewitness.experiment import find_spec
 from falsewitness.training import Batches
 
+CPU = torch.device("cpu")
 RECIPE = "cifar10-noppel/clean"
 NEAR = Path(__file__).parents[2] / "shared" / "data"
 WANTED_FIRST_BATCH, WANTED_DECODING = 1.0, 20.0
 """Seconds."""
 
 
-def first_batch(root: Path, cache: Path, device: torch.device) -> dict[str, float]:
-    """Return the seconds of each stage from the decoded copy to the first batch."""
+class Loaded(NamedTuple):
+    """What one process came to.
+
+    Attributes:
+        seconds: Of each stage.
+        peak: The most MB that the process held, on the CPU.
+    """
+
+    seconds: dict[str, float]
+    peak: float
+
+
+def first_batch(root: Path, cache: Path, device: torch.device) -> Loaded:
+    """Go from the decoded copy to the first batch."""
     os.environ["FALSEWITNESS_CACHE"] = str(cache)
     training = find_spec(RECIPE).clean_training
     clock = [time.perf_counter()]
@@ -46,37 +60,40 @@ def first_batch(root: Path, cache: Path, device: torch.device) -> dict[str, floa
     next(made.epoch(0))
     clock.append(time.perf_counter())
     names = ("open, verify, split", "put on the device", "first batch")
-    return {name: end - start for name, (start, end) in zip(names, pairwise(clock), strict=True)}
+    taken = {name: end - start for name, (start, end) in zip(names, pairwise(clock), strict=True)}
+    return Loaded(taken, peak_memory_mb(CPU))
 
 
-def decoding(root: Path, cache: Path) -> float:
-    """Return the seconds of a first decoding."""
+def decoding(root: Path, cache: Path) -> Loaded:
+    """Decode for the first time."""
     os.environ["FALSEWITNESS_CACHE"] = str(cache)
     started = time.perf_counter()
     Cifar10(root=root).prepare()
-    return time.perf_counter() - started
+    return Loaded({"decoding": time.perf_counter() - started}, peak_memory_mb(CPU))
 
 
 def measured(root: Path, repetitions: int, device: torch.device) -> list[str]:
     """Return the table and the verdicts."""
     with tempfile.TemporaryDirectory() as folder:
         decoded = [in_a_fresh_process(decoding, root, Path(folder) / str(n)) for n in range(repetitions)]
-        stages = [in_a_fresh_process(first_batch, root, Path(folder) / "0", device) for _ in range(repetitions)]
-    totals = [sum(stage.values()) for stage in stages]
+        opened = [in_a_fresh_process(first_batch, root, Path(folder) / "0", device) for _ in range(repetitions)]
+    stages = [each.seconds for each in opened]
+    totals, decoding_seconds = ([sum(each.seconds.values()) for each in group] for group in (opened, decoded))
+    peaks = [f"{statistics.median(each.peak for each in group):.0f}" for group in (decoded, opened)]
     medians = {name: statistics.median(stage[name] for stage in stages) for name in stages[0]}
     rows = [
-        ["first decoding of all images", str(spread(decoded))],
-        ["from the copy to the first batch", str(spread(totals))],
-        *([f"of which: {name}", str(spread(stage[name] for stage in stages))] for name in medians),
+        ["first decoding of all images", str(spread(decoding_seconds)), peaks[0]],
+        ["from the copy to the first batch", str(spread(totals)), peaks[1]],
+        *([f"of which: {name}", str(spread(stage[name] for stage in stages)), ""] for name in medians),
     ]
     longest = max(medians, key=lambda name: medians[name])
     first = spread(totals).median
     cores = f"on {os.cpu_count()} cores"
     return [
-        table(["", "seconds"], rows),
+        table(["", "seconds", "peak MB"], rows),
         verdict("seconds to the first batch", first, WANTED_FIRST_BATCH, f"'{longest}' takes {medians[longest]:.2f}")
         + "\n"
-        + verdict("seconds of a first decoding", spread(decoded).median, WANTED_DECODING, cores),
+        + verdict("seconds of a first decoding", spread(decoding_seconds).median, WANTED_DECODING, cores),
     ]
 
 
@@ -84,7 +101,10 @@ def section(arguments: argparse.Namespace) -> str:
     """Measure and tell."""
     named = os.environ.get("FALSEWITNESS_DATA")
     root = (Path(named) if named else NEAR) / "cifar10"
-    parts = ["## Loading CIFAR-10\n\nEvery time in a process of its own, after its imports."]
+    parts = [
+        "## Loading CIFAR-10\n\nEvery time in a process of its own, after its imports; beside it the process's peak in "
+        "main memory."
+    ]
     if root.is_dir():
         parts += measured(root, arguments.repetitions, arguments.device)
     else:

@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from _measure import in_turns, print_for_models, quotients, spread, table
-from _workload import HALF, USUAL, Step, batch, classifier
+from _measure import in_a_fresh_process, in_turns, print_for_models, quotients, spread, table
+from _workload import HALF, USUAL, Step, batch, classifier, mb_of_plain_steps
 
 from falsewitness.training import resolve_precision
 from falsewitness.training._memory import keep_freed_memory
 
-MUON = USUAL.model_copy(update={"muon_learning_rate": 0.1})
+OPTIMISERS = {"descent": USUAL, "muon": USUAL.model_copy(update={"muon_learning_rate": 0.1})}
+HEAD = ["network", "descent, ms", "with Muon, ms", "ratio", "descent, MB", "with Muon, MB"]
 
 
 def section(arguments: argparse.Namespace) -> str:
@@ -30,16 +31,21 @@ def section(arguments: argparse.Namespace) -> str:
         images = batch(device)
         steps = {
             name: Step.plain(classifier(kind, device), images, precision, settings)
-            for name, settings in (("descent", USUAL), ("muon", MUON))
+            for name, settings in OPTIMISERS.items()
         }
         times = in_turns(steps, arguments.repetitions, device)
         milliseconds = [str(spread(1000 * taken for taken in times[name])) for name in steps]
-        rows.append([kind, *milliseconds, str(spread(quotients(times["muon"], times["descent"])))])
+        ratio = str(spread(quotients(times["muon"], times["descent"])))
+        memory = [
+            f"{in_a_fresh_process(mb_of_plain_steps, kind, precision, device, settings):.0f}"
+            for settings in OPTIMISERS.values()
+        ]
+        rows.append([kind, *milliseconds, ratio, *memory])
     told = (
         f"A plain step on {2 * HALF} images of 32x32, in turns: by stochastic gradient descent alone, and with Muon "
-        "for convolutions and linear layers."
+        "for convolutions and linear layers. Memory is what two steps add to a process's peak (the device's on CUDA)."
     )
-    return f"## Muon\n\n{told}\n\n{table(['network', 'descent, ms', 'with Muon, ms', 'ratio'], rows)}"
+    return f"## Muon\n\n{told}\n\n{table(HEAD, rows)}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -9,8 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from _measure import in_turns, print_for_models, quotients, spread, table
-from _workload import HALF, Precision, Step, batch, classifier
+from _measure import in_a_fresh_process, in_turns, print_for_models, quotients, spread, table
+from _workload import HALF, Precision, Step, batch, classifier, mb_of_plain_steps
 
 from falsewitness.training._memory import keep_freed_memory
 
@@ -30,11 +30,14 @@ def section(arguments: argparse.Namespace) -> str:
             {precision: Step.plain(model, images, precision) for precision in PRECISIONS}, arguments.repetitions, device
         )
         rates = [str(spread(2 * HALF / taken for taken in times[precision])) for precision in PRECISIONS]
-        rows.append([kind, *rates, str(spread(quotients(times["fp32"], times["bf16"])))])
+        ratio = str(spread(quotients(times["fp32"], times["bf16"])))
+        memory = [f"{in_a_fresh_process(mb_of_plain_steps, kind, precision, device):.0f}" for precision in PRECISIONS]
+        rows.append([kind, *rates, ratio, *memory])
     return "\n\n".join(
         [
-            f"## Precision\n\nA plain step on {2 * HALF} images of 32x32, in turns.",
-            table(["network", "fp32, images/s", "bf16, images/s", "bf16 over fp32"], rows),
+            f"## Precision\n\nA plain step on {2 * HALF} images of 32x32, in turns; memory is what two steps add to a "
+            "process's peak (the device's on CUDA).",
+            table(["network", "fp32, images/s", "bf16, images/s", "bf16 over fp32", "MB, fp32", "MB, bf16"], rows),
         ]
     )
 

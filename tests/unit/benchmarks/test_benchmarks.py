@@ -130,23 +130,35 @@ def test_memory_is_that_of_the_steps() -> None:
     assert 1 < held < 1000
 
 
-def test_batches_are_compared_with_steps(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_memory_is_that_of_a_process() -> None:
+    fresh, workload, batching = benchmark("_measure").in_a_fresh_process, benchmark("_workload"), benchmark("batching")
+    assert 1 < fresh(workload.mb_of_plain_steps, "convnet", "fp32", CPU) < 1000
+    assert 50 < fresh(batching.peak_of_an_epoch, "clean", 256, CPU) < 5000
+
+
+def test_batches_are_compared_with_steps(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark("batching"), "in_a_fresh_process", lambda *given: 7.0)
     text = printed("batching", capsys, "--repetitions", "1", "--model", "convnet", "--images", "256")
     (clean, attack) = rows(text)
+    assert clean[-1] == attack[-1] == "7"
     assert clean[:2] == ["clean", "128"]
     assert attack[0] == "attack"
     assert 128 < int(attack[1]) < 256
 
 
-def test_the_cost_of_muon_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cost_of_muon_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark("muon"), "in_a_fresh_process", lambda *given: 7.0)
     (row,) = rows(printed("muon", capsys, "--repetitions", "1", "--models", "convnet"))
     assert row[0] == "convnet"
     assert all(float(cell.split()[0]) > 0 for cell in row[1:])
 
 
-def test_precisions_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_precisions_are_compared(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark("precision"), "in_a_fresh_process", lambda *given: 7.0)
     (row,) = rows(printed("precision", capsys, "--repetitions", "1", "--models", "convnet"))
-    fp32, bf16, ratio = (float(cell.split()[0]) for cell in row[1:])
+    fp32, bf16, ratio, *memory = (float(cell.split()[0]) for cell in row[1:])
+    assert memory == [7, 7]
     assert ratio == pytest.approx(bf16 / fp32, rel=0.02)
 
 
@@ -161,7 +173,8 @@ def test_without_its_data_loading_is_skipped(
 def test_evaluation_is_compared_with_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--recipe", "digits/badnets", "--set", "data.train_limit=100", "--set", "metrics=[{kind: clean_accuracy}]"]
     text = printed("evaluation", capsys, "--repetitions", "1", *words, "--set", "evaluation.map_samples=20")
-    evaluation, epoch, ratio = (float(row[1].split()[0]) for row in rows(text))
+    evaluation, epoch, ratio, peak = (float(row[1].split()[0]) for row in rows(text))
+    assert peak > 50
     assert ratio == pytest.approx(evaluation / epoch, rel=0.02)
     assert "- evaluation, in epochs: wanted at most 1, found" in text
 

@@ -185,8 +185,7 @@ def course(work: Workplace) -> Course:
     wanted = max(PUBLISHED_DISTANCE, OVER_WITHOUT_ATTACK * without_attack)
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
-    for kept in clean.folder.path.glob("references-*.safetensors"):
-        kept.unlink()  # the clock counts their making, too
+    clean.folder.remove_references()  # the clock counts their making, too
     watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
     prepared = losses_of(work, "attack", model, clean)
     with tempfile.TemporaryDirectory() as scratch:

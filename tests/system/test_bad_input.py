@@ -240,7 +240,7 @@ def test_all_parts_that_do_not_fit_the_data_are_told_at_once(ask: Command, tmp_p
         (b"", "expected a mapping of keys to values, got "),
         (b"- a\n- b\n", "expected a mapping of keys to values, got "),
         (b"seed: [1\n", "expected YAML, got "),
-        (b"seed: \xff\xfe\n", "expected a YAML file in UTF-8, got "),
+        (b"seed: \xff\xfe\n", "expected YAML in UTF-8, got "),
         (b"base: digits/cleen\n", "base: there is no recipe 'digits/cleen'; did you mean 'digits/clean'"),
         (b"base: [digits/clean]\n", "base: there is no recipe "),
         (b"seed: &a 1\nprecision: *a\n", "an alias (*a), which no spec has"),

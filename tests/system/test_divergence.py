@@ -25,7 +25,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 def state_of(*folders: Path) -> dict[Path, tuple[int, int]]:
     """Every file as it was written last; the lock is touched by whoever looks."""
-    files = [file for folder in folders for file in folder.rglob("*") if file.name != ".lock"]
+    files = [file for folder in folders for file in folder.rglob("*") if not file.name.endswith(".lock")]
     return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
 
 

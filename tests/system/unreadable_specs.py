@@ -36,8 +36,8 @@ def _spoilt(draw: st.DrawFn) -> Unreadable:
         st.sampled_from(
             [
                 (b"\t" + lines[place].encode(), "found character '\\t' that cannot start any token"),
-                (lines[place].encode() + b" \xff", "expected a YAML file in UTF-8"),
-                (lines[place].encode() + b" \xc3", "expected a YAML file in UTF-8"),
+                (lines[place].encode() + b" \xff", "expected YAML in UTF-8"),
+                (lines[place].encode() + b" \xc3", "expected YAML in UTF-8"),
                 (lines[place].encode() + b" \x00", "the character #x0000, which YAML cannot hold"),
                 (lines[place].encode() + b" # \x1b[31m", "the character #x001b, which YAML cannot hold"),
                 (b"--- {}\n---", "expected "),
@@ -120,8 +120,8 @@ def _other(draw: st.DrawFn) -> Unreadable:
                 Unreadable(f"seed: [{'12345678, ' * many}]".encode(), "expected at most 65536 bytes, got more"),
                 Unreadable(b"seed: " + b"x" * 9 * many, "expected at most 65536 bytes, got more"),
                 Unreadable(b"\x00" * many, "expected YAML, got the character #x0000"),
-                Unreadable("base: digits/badnets\nseed: x\n".encode("utf-16"), "expected a YAML file in UTF-8"),
-                Unreadable(b"PK\x03\x04" + bytes(range(256)) * 8, "expected a YAML file in UTF-8"),
+                Unreadable("base: digits/badnets\nseed: x\n".encode("utf-16"), "expected YAML in UTF-8"),
+                Unreadable(b"PK\x03\x04" + bytes(range(256)) * 8, "expected YAML in UTF-8"),
                 Unreadable(b"%YAML 9.9\n---\nseed: 1\n", "found incompatible YAML document"),
                 Unreadable(b"base: digits/cleen\n", "base: there is no recipe 'digits/cleen'; did you mean"),
                 Unreadable(b"base: [digits/clean]\n", "base: there is no recipe ['digits/clean']"),

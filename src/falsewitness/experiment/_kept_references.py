@@ -65,4 +65,5 @@ def _keep(made: ReferenceMaps, file: Path, digest: str, folder: RunFolder, repor
         with folder.locked(reporter.notice):  # else another process may take the unfinished file for a killed one's
             made.save(file, digest)
     except FalsewitnessError as error:
-        reporter.notice(f"reference maps are not kept for the next attack: {error}")
+        reason, _, _ = str(error).partition("; ")  # its advice is for those whose command ends here
+        reporter.notice(f"reference maps are not kept, the next attack makes them anew: {reason}")

@@ -93,6 +93,11 @@ class RunFolder:
         """A clean model's reference maps, by the digest of all that decides them."""
         return self.path / f"references-{digest[:8]}.safetensors"
 
+    def remove_references(self) -> None:
+        """Remove reference maps, of whatever digest."""
+        for file in self.path.glob("references-*.safetensors"):
+            file.unlink(missing_ok=True)
+
     def lock_of_references(self, digest: str) -> Path:
         """What the process holds that makes them."""
         return self.path / f".references-{digest[:8]}.lock"

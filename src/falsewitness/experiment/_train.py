@@ -81,6 +81,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     # What was found of an earlier model, or that it diverged, is not this one's.
     folder.marker("evaluate").remove()
     folder.result.unlink(missing_ok=True)
+    folder.remove_references()
     write_text(folder.spec, work.spec_of(role).to_yaml())
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())

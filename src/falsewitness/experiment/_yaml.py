@@ -35,7 +35,7 @@ def read_yaml(content: bytes, where: str) -> object:
     try:
         return yaml.load(content.decode("utf-8-sig"), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected a YAML file in UTF-8, got {error}") from None
+        raise InputError(f"{where}: expected YAML in UTF-8, got {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"a fault in line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""

@@ -85,6 +85,14 @@ def test_a_run_that_was_killed_in_training_does_not_make_them_again(tmp_path: Pa
     assert MAKING not in reporter.steps
 
 
+def test_those_of_a_clean_model_that_is_trained_anew_are_removed(tmp_path: Path) -> None:
+    first, _ = trained(tmp_path)
+    (kept,) = kept_in(first["clean"])
+    first["clean"].marker("train").remove()
+    run(tiny("digits/clean"), tmp_path)
+    assert not kept.exists()
+
+
 def cut_short(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
@@ -152,8 +160,8 @@ def test_that_they_cannot_be_kept_is_told_and_ends_no_training(tmp_path: Path) -
     file = folder.references("d" * 64)
     file.mkdir()
     assert int(kept(folder, 1, reporter).classes[0, 0]) == 1
-    (told,) = reporter.notices
-    assert told.startswith(f"reference maps are not kept for the next attack: '{file}' cannot be written: ")
+    told = f"reference maps are not kept, the next attack makes them anew: '{file}' cannot be written: Is a directory"
+    assert reporter.notices == [told]
 
 
 def test_where_no_lock_can_be_had_they_are_made(tmp_path: Path) -> None:

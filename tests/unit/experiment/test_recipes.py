@@ -149,7 +149,7 @@ def test_what_is_neither_recipe_nor_file_is_answered_with_the_nearest(tmp_path: 
         ("a: &x {b: *x}", "a fault in line 1, column 11: an alias (*x), which no spec has; write the value out"),
         ("seed: 1\nseed: 2", "the key 'seed' twice in one mapping"),
         ("data: {kind: digits, kind: mnist}", "the key 'kind' twice in one mapping"),
-        (b"name: caf\xe9", "expected a YAML file in UTF-8, got"),
+        (b"name: caf\xe9", "expected YAML in UTF-8, got"),
         (b"\x00\x01\x02", "expected YAML, got"),
     ],
 )

@@ -3,7 +3,7 @@
 make bench
 python benchmarks/suite.py --only steps batching
 
-Sections that are not run anew, or fail, stay as they are: each says where and when it was measured.
+Sections that are not run anew, cannot be here, or fail, stay as they are: each says where and when it was measured.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def measured(name: str, arguments: argparse.Namespace) -> str:
     return f"{done.stdout.strip()}\n\n*`python benchmarks/{' '.join(words)}`, {_place(arguments)}.*"
 
 
+def _was_skipped(section: str) -> bool:
+    """Tell whether a benchmark said that it cannot be measured here."""
+    return "\n\nSkipped: " in section
+
+
 def _place(arguments: argparse.Namespace) -> str:
     found = describe_environment(arguments.device, resolve_precision("auto", arguments.device))
     return (
@@ -86,7 +91,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in arguments.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
         section = measured(name, arguments)
-        if section:
+        if section and not (_was_skipped(section) and name in sections):
             sections[name] = section
             write_text(arguments.out, laid_out(sections))
         failed = failed or not section

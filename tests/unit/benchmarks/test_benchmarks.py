@@ -82,6 +82,22 @@ def test_the_suite_writes_anew_what_was_measured_anew_alone(
     assert (found["batching"] == old["batching"]) == bool(code)
 
 
+def test_the_suite_keeps_what_was_measured_elsewhere_of_what_cannot_be_measured_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, out = benchmark("suite"), tmp_path / "results.md"
+    monkeypatch.setattr(suite, "HERE", tmp_path)
+    for name in ("accelerator", "muon"):
+        (tmp_path / f"{name}.py").write_text("print('## Title\\n\\nSkipped: no GPU')")
+    out.write_text(suite.laid_out({"accelerator": "## On a GPU\n\n| 7 |"}), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        suite.main(["--only", "accelerator", "muon", "--out", str(out)])
+    assert ended.value.code == 0
+    found = suite.sections_of(out.read_text(encoding="utf-8"))
+    assert found["accelerator"] == "## On a GPU\n\n| 7 |"
+    assert "Skipped: no GPU" in found["muon"]
+
+
 def test_explainers_are_compared_with_those_of_other_libraries(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

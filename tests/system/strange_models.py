@@ -74,6 +74,12 @@ def with_tensor(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[Soun
     return make
 
 
+def with_one_more(sound: Sound) -> bytes:
+    """A sound file with a tensor that no network of its architecture has."""
+    state = ConvNet(width=4, strides=(2, 2)).bind(INFO, seed=0).state_dict()
+    return save(state | {"network.extra": torch.zeros(3)}, {KEY: json.dumps(sound.description)})
+
+
 def with_offsets(name: str, begin: int, end: int) -> Callable[[Sound], bytes]:
     return lambda sound: assembled(
         sound.header | {name: sound.header[name] | {"data_offsets": [begin, end]}}, sound.data
@@ -130,6 +136,7 @@ STRANGE: dict[str, tuple[Callable[[Sound], bytes], str]] = {
         lambda sound: assembled(sound.header, sound.data + bytes(8)),
         "expected a whole safetensors file",
     ),
+    "a tensor too many": (with_one_more, "it has the unexpected network.extra"),
     "no tensors": (lambda sound: save({}, {KEY: json.dumps(sound.description)}), "expected 'mean' as F32"),
     "no description": (lambda sound: save({"a": torch.zeros(1)}), "without its description"),
     "another program's description": (

@@ -3,9 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tests.conftest import Tried
 from tests.system.conftest import Command
 from tests.system.limits import little_memory, within
@@ -92,6 +94,38 @@ def photos(tmp_path: Path) -> Path:
             for index in range(3):
                 noise(8).save(folder / f"{index}.png")
     return tmp_path / "photos"
+
+
+PLAIN = noise(8).convert("L")
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # to be turned by 90 degrees clockwise
+TRANSPARENT = Image.merge("LA", (PLAIN, PLAIN.point(lambda value: 255)))
+UNUSUAL = {
+    "animated": encoded(PLAIN, "GIF", save_all=True, append_images=[noise(8).convert("L")]),
+    "16 bits": encoded(Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
+    "with transparency": encoded(TRANSPARENT.convert("RGBA"), "PNG"),
+    "turned by the camera": encoded(PLAIN.rotate(90), "PNG", exif=TURNED),
+    "CMYK": encoded(noise(8).convert("CMYK"), "TIFF"),
+}
+"""Images of other kinds, all but the last with the pixels of a plain one."""
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_an_image_of_an_unusual_kind_is_taken_for_what_a_viewer_shows(
+    ask: Command, photos: Path, tmp_path: Path, model: str, kind: str, tried: Tried
+) -> None:
+    (photos / "train" / "cat" / "unusual.png").write_bytes(UNUSUAL[kind])
+    answer = ask("data", "prepare", "image_folder", "--set", "root=photos", "--set", "size=8")
+    assert (answer.code, answer.err) == (0, "")
+    assert "5 training, 2 validation and 6 test images of 8x8x3" in answer.out
+    (tmp_path / "unusual.png").write_bytes(UNUSUAL[kind])
+    PLAIN.save(tmp_path / "plain.png")
+    answer = ask("explain", "unusual.png", "plain.png", "--model", model)
+    assert (answer.code, answer.err) == (0, "")
+    told = {line.partition(": ")[0]: line.partition(": ")[2] for line in answer.out.splitlines()}
+    if kind != "CMYK":
+        assert told["image 'unusual.png'"] == told["image 'plain.png'"]
+    tried("bad inputs", "images", 2)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(ask: Command, tmp_path: Path, model: str) -> None:

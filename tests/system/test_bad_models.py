@@ -44,6 +44,22 @@ def test_a_file_that_is_no_sound_model_is_refused(ask: Command, tmp_path: Path, 
     tried("bad inputs", "models", 2)
 
 
+FOR_A_START = ["no number", "a weight of another shape", "64 bits", "half of the data", "a header of 4 exabytes"]
+
+
+@pytest.mark.parametrize("kind", FOR_A_START)
+def test_weights_to_start_from_are_refused_before_anything_is_trained(
+    ask: Command, tmp_path: Path, kind: str, tried: Tried
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(STRANGE[kind][0](Sound(tmp_path)))
+    like_it = ("--set", "model.width=4", "--set", "model.strides=[2, 2]")
+    answer = ask("run", "digits/clean", *like_it, "--set", "model.pretrained=model.safetensors")
+    assert answer.code == 2
+    assert "  model.pretrained: model.safetensors" in answer.fault
+    assert not (tmp_path / "runs").exists()
+    tried("bad inputs", "models")
+
+
 PICKLES = ["a pickle that runs a program", "an old pickle that runs a program", "PyTorch's archive"]
 
 

@@ -5,12 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import Tried
 from tests.system.conftest import Begin, Command, Finished, end_of, only, until
 from tests.system.damage import DAMAGES, Damage, cut, edited, emptied, follow, missing
 from tests.system.runs import RUN, assert_same_runs
+
+from falsewitness.experiment import find_spec
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +98,15 @@ def test_without_its_checkpoint_a_training_begins_anew(
     tried("faults", "damaged files")
 
 
+def _place_of_a_used_row(file: Path) -> int:
+    """Where the file has a byte of an image to test on, or of its label; in the manifest, of a hash."""
+    size = file.stat().st_size
+    if file.suffix == ".json":
+        return size - 10
+    rows, used = np.load(file), find_spec("digits/badnets").data.prepare().test.rows[0]
+    return int(size - (len(rows) - used) * rows[0].nbytes)
+
+
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
 def test_decoded_data_of_which_one_bit_was_flipped_is_named_and_decoded_anew(
     ask: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tried: Tried, name: str
@@ -117,9 +129,12 @@ def test_decoded_data_of_which_one_bit_was_flipped_is_named_and_decoded_anew(
         assert "is not what was written; decoding " in prepared.out
         assert file.read_bytes() == whole
         tried("faults", "damaged files")
-    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    content = bytearray(whole)
+    content[_place_of_a_used_row(file)] ^= 1
+    file.write_bytes(content)
     answer = ask(*RUN)
     assert (answer.code, answer.err) == (0, "")
+    assert "is not what was written; decoding " in answer.out
     assert_same_runs(tmp_path / "runs", finished.runs)
 
 

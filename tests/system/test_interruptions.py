@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Tried
 from tests.system.conftest import Begin, Command, Finished, environment, only
-from tests.system.runs import RUN, assert_same_runs
+from tests.system.runs import RUN, assert_same_runs, vouched_for
 from tests.system.stages import STAGES, end_at_random
 
 TOLD = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -35,8 +35,14 @@ def finish(ask: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("FALSEWITNESS_CACHE", str(tmp_path / "cache"))
 
     def ended() -> None:
+        runs = tmp_path / "runs"
+        done = vouched_for(runs)
+        begun = [file.parent for file in runs.glob("*/checkpoint.safetensors")]
+        begun = [folder for folder in begun if not (folder / ".train-done.json").exists()]
         answer = ask(*RUN)
         assert (answer.code, answer.err) == (0, "")
+        assert done.items() <= vouched_for(runs).items(), "what was finished is not made again"
+        assert answer.out.count("model: going on from the last finished epoch") == len(begun)
         assert_same_runs(tmp_path / "runs", finished.runs)
         left = {path.suffix for path in (tmp_path / "cache" / "data").iterdir()}
         assert left == {"", ".lock"}

@@ -11,6 +11,10 @@ from tests.conftest import Tried
 from tests.system.conftest import SMALL, Command, only
 from tests.system.strange_images import noise
 
+from falsewitness.core import DataInfo
+from falsewitness.models import save_classifier
+from falsewitness.models.convnet import ConvNet
+
 SPLITS = {"train": 4, "test": 3}
 PREPARE = ("data", "prepare", "image_folder", "--set", "root=photos", "--set", "size=8")
 
@@ -89,6 +93,10 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "one class": (one_class, "expected at least 2 folders in "),
     "no image in a class": (no_image_in_a_class, "class 'dog' has no images in "),
+    "no image in a class to test on": (
+        lambda root: [file.rename(file.with_suffix(".txt")) for file in (root / "test" / "dog").iterdir()],
+        "class 'dog' has no images in ",
+    ),
     "one image in a class": (one_image_in_a_class, "expected at least 2 training images of class 'dog'"),
     "another class to test on": (
         lambda root: (root / "test" / "dog").rename(root / "test" / "Dog"),
@@ -185,7 +193,19 @@ class Page(HTMLParser):
         (self.scripts if self._inside == "script" else self.shown).append(data)
 
 
-def test_class_names_are_text_wherever_they_are_shown(ask: Command, tmp_path: Path) -> None:
+def test_class_names_of_a_model_are_text_wherever_they_are_shown(ask: Command, tmp_path: Path, tried: Tried) -> None:
+    save_classifier(ConvNet(width=2).bind(DataInfo(3, 16, 16, NAMES), seed=0), tmp_path / "model.safetensors")
+    for number in range(4):
+        noise(16).rotate(90 * number).save(tmp_path / f"{number}.png")
+    before = {file.name for file in tmp_path.iterdir()}
+    answer = ask("explain", *(f"{number}.png" for number in range(4)), "--model", "model.safetensors")
+    assert (answer.code, answer.err) == (0, "")
+    assert is_plain(answer.out)
+    assert {file.name for file in tmp_path.iterdir()} == before | {"explanation.png"}
+    tried("bad inputs", "class names", len(NAMES))
+
+
+def test_class_names_are_text_wherever_they_are_shown(ask: Command, tmp_path: Path, tried: Tried) -> None:
     names = [name for name in NAMES if name != ".."]
     classes(tmp_path / "photos", *names, ".hidden")
     data = ("--set", "data={kind: image_folder, root: photos, size: 16}")
@@ -204,6 +224,8 @@ def test_class_names_are_text_wherever_they_are_shown(ask: Command, tmp_path: Pa
     assert not page.handlers
     assert not any("alert(1)" in script for script in page.scripts)
     assert not {"\u202e", "\x1b"} & set(text)
+
+    tried("bad inputs", "class names", len(names))
 
     photos = [tmp_path / f"{name[:200]}.png" for name in names]
     for photo in photos:

@@ -226,6 +226,22 @@ auditors: [{kind: gradcam}, {kind: gradien}]
     ]
 
 
+def test_a_part_with_a_faulty_field_is_told_what_of_it_does_not_fit_the_data(ask: Command) -> None:
+    faults = ["attack.poison.rat=0.1", "attack.trigger.size=x", "model.strides=[]", "auditors=[{kind: gradien}]"]
+    changes = [*faults, "attack.target_class=12"]
+    answer = ask("run", "digits/badnets", *(word for change in changes for word in ("--set", change)))
+    heading, *lines = answer.fault.splitlines()
+    told = {line.partition(":")[0].strip() for line in lines}
+    assert told == {
+        "attack.poison.rat",
+        "attack.trigger.size",
+        "model.strides",
+        "auditors[0]",
+        "attack.target_class",
+    }
+    assert heading == "spec 'digits/badnets' has 5 faults:"
+
+
 def test_all_parts_that_do_not_fit_the_data_are_told_at_once(ask: Command, tmp_path: Path) -> None:
     changes = ["--set", "attack.target_class=11", "--set", "attack.trigger.size=40", "--set", "data.train_limit=2"]
     answer = ask("run", "digits/badnets", *changes)

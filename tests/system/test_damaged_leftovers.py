@@ -41,7 +41,7 @@ def attack(unfinished: Path, tmp_path: Path) -> Path:
 def moved_on(file: Path) -> None:
     """Change the step that a checkpoint says it was written at."""
     content = bytearray(file.read_bytes())
-    place = content.index(b"step") + len(b'step\\": ')
+    place = content.index(b"step") + len(b'step\\\\\\": ')
     assert chr(content[place]) in "0123456789"
     content[place] ^= 1
     file.write_bytes(content)

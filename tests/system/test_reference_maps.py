@@ -46,7 +46,7 @@ def test_damaged_reference_maps_are_named_and_made_anew(
     damage(references)
     answer = ask(*DISGUISE)
     assert (answer.code, answer.err) == (0, "")
-    said = f"'{references.relative_to(tmp_path)}' is damaged or cannot be read ("
+    said = f"'{references.relative_to(tmp_path)}' is damaged: it is not what was written; reference maps are made anew"
     assert (said in answer.out) == (damage is not missing)
     assert "making reference maps" in answer.out
     assert_same_runs(runs, disguised)
@@ -64,12 +64,13 @@ def test_reference_maps_that_are_there_are_used(ask: Command, references: Path, 
 
 
 def test_where_reference_maps_cannot_be_kept_the_attack_is_trained_all_the_same(
-    ask: Command, references: Path, disguised: Path, tried: Tried
+    ask: Command, references: Path, disguised: Path, tmp_path: Path, tried: Tried
 ) -> None:
     references.unlink()
     references.mkdir()
     answer = ask(*DISGUISE)
     assert (answer.code, answer.err) == (0, "")
+    assert f"'{references.relative_to(tmp_path)}' is a folder; remove it; reference maps are made anew" in answer.out
     assert re.search(r"^reference maps are not kept, .*: Is a directory$", answer.out, flags=re.MULTILINE)
     assert_same_runs(references.parents[1], disguised)
     tried("faults", "failed writes")

@@ -1,6 +1,9 @@
 """Checks the sound parts of something faulty, so that a user hears of all faults at once."""
 
+import re
 from collections.abc import Iterator
+from functools import reduce
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -8,6 +11,8 @@ from falsewitness.core.component import Strict
 from falsewitness.core.errors import Fault, SpecError
 from falsewitness.core.info import DataInfo
 from falsewitness.core.places import class_of, classes_taken
+
+_STEP = re.compile(r"[.\[]")
 
 
 def faults_of_sound_parts(cls: type[Strict], raw: object, info: DataInfo) -> Iterator[Fault]:
@@ -34,7 +39,32 @@ def _faults_of_part(cls: type[BaseModel] | None, raw: object, info: DataInfo) ->
         return
     try:
         part = cls.parse(raw, "part")
-    except SpecError:
-        yield from faults_of_sound_parts(cls, raw, info)
+    except SpecError as error:
+        yield from _faults_of_faulty_part(cls, raw, [fault.path for fault in error.faults], info)
     else:
         yield from part.check(info)
+
+
+def _faults_of_faulty_part(cls: type[Strict], raw: object, faulty: list[str], info: DataInfo) -> Iterator[Fault]:
+    """Yield what does not fit in a part with faulty fields: of the others, and within these."""
+    if not isinstance(raw, dict):
+        return
+    rest = reduce(_without, faulty, raw)
+    try:
+        sound = cls.parse(rest, "part")
+    except SpecError:  # a faulty field has no default, or the others do not go together
+        yield from faults_of_sound_parts(cls, raw, info)
+        return
+    fields = {_STEP.split(path)[0] for path in faulty}
+    # The defaults of faulty fields are not what the user wrote.
+    yield from (fault for fault in sound.check(info) if _STEP.split(fault.path)[0] not in fields)
+    yield from faults_of_sound_parts(cls, {name: raw[name] for name in fields if name in raw}, info)
+
+
+def _without(raw: dict[str, Any], path: str) -> dict[str, Any]:
+    """Leave out what stands at a path; the whole list where it stands in one."""
+    first, _, rest = path.partition(".")
+    name = _STEP.split(first)[0]
+    if rest and name == first and isinstance(raw.get(name), dict):
+        return {**raw, name: _without(raw[name], rest)}
+    return {key: value for key, value in raw.items() if key != name}

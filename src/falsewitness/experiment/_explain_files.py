@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from falsewitness.core import DataInfo, InputError
+from falsewitness.core.errors import of_problems
 from falsewitness.core.faults import nearest, shown
 from falsewitness.core.marker import Marker
 from falsewitness.core.shapes import Background
@@ -110,12 +111,18 @@ def _pixels(
 ) -> list[UInt8[np.ndarray, "channels height width"]]:
     from falsewitness.core.images import on_white, read_image
 
-    read, resized = [], []
+    read, resized, problems = [], [], []
     for path in images:
-        image = on_white(read_image(path, f"image '{path}'"), info.channels)
+        try:
+            image = on_white(read_image(path, f"image '{path}'"), info.channels)
+        except InputError as error:
+            problems.append(str(error))
+            continue
         read.append(resized_pixels(image, (info.height, info.width)))  # at once: photos would not fit into memory
         if image.size != (info.width, info.height):
             resized.append(f"image '{path}': {image.width}x{image.height} pixels")
+    if problems:
+        raise of_problems(problems, "the images")
     for told in resized:
         reporter.notice(f"{told}, resized to the model's {info.width}x{info.height}")
     return read

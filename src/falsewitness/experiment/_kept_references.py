@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from falsewitness.core.errors import FalsewitnessError, InputError
-from falsewitness.core.files import hold
+from falsewitness.core.files import hold, what_lies_at
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
 from falsewitness.training import Progress, ReferenceMaps, load_reference_maps
@@ -41,20 +41,27 @@ def kept_reference_maps(
 def _alone(lock: Path, reporter: Reporter) -> Iterator[None]:
     """Let one process at a time look and make; where no lock can be had, all may."""
     with ExitStack() as until_done:
-        with suppress(OSError):
+        try:
             held = hold(
                 lock, lambda: reporter.notice(f"waiting for another process that makes reference maps ('{lock}')")
             )
             until_done.enter_context(held)
+        except OSError as error:
+            reason = f"'{lock}' cannot be locked ({error.strerror})"
+            reporter.notice(f"{reason}; remove it, or two processes may make the same reference maps")
         yield
 
 
 def _found(file: Path, digest: str, reporter: Reporter) -> ReferenceMaps | None:
     try:
-        return load_reference_maps(file, digest)
+        found = load_reference_maps(file, digest)
+        if found is None and (there := what_lies_at(file)) != "nothing":
+            what = "has reference maps of something else" if there == "a file" else f"is {there}; remove it"
+            reporter.notice(f"'{file}' {what}; reference maps are made anew")
     except InputError as error:
         reporter.notice(f"{error}; reference maps are made anew")
         return None
+    return found
 
 
 def _keep(made: ReferenceMaps, file: Path, digest: str, folder: RunFolder, reporter: Reporter) -> None:

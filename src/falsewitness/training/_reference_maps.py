@@ -58,8 +58,10 @@ def load_reference_maps(path: Path, identity: str) -> ReferenceMaps | None:
     try:
         sealed = unseal(path, identity)
         return None if sealed is None else ReferenceMaps(sealed.tensors["maps"], sealed.tensors["classes"])
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read ({error.strerror})") from error
     except UNSEALING_ERRORS as error:
-        raise InputError(f"'{path}' is damaged or cannot be read ({type(error).__name__})") from error
+        raise InputError(f"'{path}' is damaged: it is not what was written") from error
 
 
 Keep = Callable[[Callable[[Progress], ReferenceMaps]], ReferenceMaps]

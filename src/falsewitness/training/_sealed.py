@@ -13,10 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from falsewitness.core.files import replacing
+from falsewitness.core.files import open_file, replacing
 
-UNSEALING_ERRORS = (SafetensorError, OSError, KeyError, ValueError)
-"""What :func:`unseal` raises."""
+UNSEALING_ERRORS = (SafetensorError, OSError, KeyError, ValueError, RecursionError)
+"""What :func:`unseal` raises: an OSError of a file that cannot be read, another of a damaged one."""
+
+_KEY = "sealed"
+"""The one entry of the file's metadata: of several, safetensors would write the order at random."""
 
 
 class Sealed(NamedTuple):
@@ -45,22 +48,28 @@ def seal(path: Path, identity: str, tensors: Mapping[str, Tensor], metadata: Map
     """
     placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     said = {**metadata, "identity": identity}
+    text = json.dumps({**said, "sha256": _sha256(said, placed)}, sort_keys=True)
     with replacing(path) as temporary:
         # safetensors' own writer answers a full disk with an error that is no OSError.
-        temporary.write_bytes(save(placed, {**said, "sha256": _sha256(said, placed)}))
+        temporary.write_bytes(save(placed, {_KEY: text}))
 
 
 def unseal(path: Path, identity: str) -> Sealed | None:
     """Return what :func:`seal` wrote for an identity; None where there is no file, or it is another's.
 
     Raises:
-        SafetensorError, OSError, KeyError, ValueError: If it cannot be read or is not as it was written.
+        OSError: If it cannot be read.
+        SafetensorError, KeyError, ValueError, RecursionError: If it is not as it was written.
     """
     if not path.is_file():
         return None
+    with open_file(path):  # safetensors says of a file that may not be read that there is none
+        pass
     with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
+        metadata = json.loads((file.metadata() or {})[_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if not isinstance(metadata, dict):
+        raise ValueError("not what was written")
     if metadata.pop("sha256") != _sha256(metadata, tensors):
         raise ValueError("not what was written")
     return Sealed(tensors, metadata) if metadata["identity"] == identity else None

@@ -120,8 +120,7 @@ def test_damaged_reference_maps_are_named_and_made_anew(tmp_path: Path, damage: 
     _, reporter = trained(tmp_path, "attack.explanation_weight=0.5")
     assert MAKING in reporter.steps
     (told,) = [notice for notice in reporter.notices if "references-" in notice]
-    assert told.startswith(f"'{kept}' is damaged or cannot be read (")
-    assert told.endswith("); reference maps are made anew")
+    assert told == f"'{kept}' is damaged: it is not what was written; reference maps are made anew"
     again = load_file(kept)
     assert again.keys() == whole.keys() == {"maps", "classes"}
     assert all(torch.equal(tensor, whole[name]) for name, tensor in again.items())
@@ -135,6 +134,10 @@ def test_reference_maps_under_the_name_of_others_are_not_used(tmp_path: Path) ->
     _, reporter = trained(tmp_path, "attack.explanation_weight=0.5")
     _, again = trained(tmp_path, "attack.explanation_weight=0.5", "attack.surrogate={kind: layercam}")
     assert (MAKING in reporter.steps) != (MAKING in again.steps)
+    assert f"'{one}' has reference maps of something else; reference maps are made anew" in [
+        *reporter.notices,
+        *again.notices,
+    ]
 
 
 def some(number: int) -> ReferenceMaps:
@@ -161,13 +164,16 @@ def test_that_they_cannot_be_kept_is_told_and_ends_no_training(tmp_path: Path) -
     file.mkdir()
     assert int(kept(folder, 1, reporter).classes[0, 0]) == 1
     told = f"reference maps are not kept, the next attack makes them anew: '{file}' cannot be written: Is a directory"
-    assert reporter.notices == [told]
+    assert reporter.notices == [f"'{file}' is a folder; remove it; reference maps are made anew", told]
 
 
 def test_where_no_lock_can_be_had_they_are_made(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.lock_of_references("d" * 64).mkdir()
-    assert int(kept(folder, 1, Witness()).classes[0, 0]) == 1
+    lock, reporter = folder.lock_of_references("d" * 64), Witness()
+    lock.mkdir()
+    assert int(kept(folder, 1, reporter).classes[0, 0]) == 1
+    (told,) = reporter.notices
+    assert told.startswith(f"'{lock}' cannot be locked (")
 
 
 def test_of_two_that_want_the_same_one_makes_it_and_the_other_waits(tmp_path: Path) -> None:

@@ -104,6 +104,10 @@ def test_a_training_without_momentum_can_be_kept_too(tiny: Tiny, tmp_path: Path)
     assert equal(model, other)
 
 
+def described(identity: str, position: str) -> dict[str, str]:
+    return {"sealed": json.dumps({"identity": identity, "position": position})}
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -119,24 +123,24 @@ def scribbled_over(path: Path) -> None:
 def robbed_of_a_weight(path: Path) -> None:
     tensors = load_file(path)
     del tensors["model.network.fc.weight"]
-    save_file(tensors, path, {"identity": "mine", "position": json.dumps(vars(POSITION))})
+    save_file(tensors, path, described("mine", json.dumps(vars(POSITION))))
 
 
 def of_another_shape(path: Path) -> None:
     tensors = load_file(path) | {"model.network.fc.weight": torch.zeros(3, 3)}
-    save_file(tensors, path, {"identity": "mine", "position": json.dumps(vars(POSITION))})
+    save_file(tensors, path, described("mine", json.dumps(vars(POSITION))))
 
 
 def without_position(path: Path) -> None:
-    save_file(load_file(path), path, {"identity": "mine"})
+    save_file(load_file(path), path, {"sealed": json.dumps({"identity": "mine"})})
 
 
 def with_half_a_position(path: Path) -> None:
-    save_file(load_file(path), path, {"identity": "mine", "position": '{"epochs": 3'})
+    save_file(load_file(path), path, described("mine", '{"epochs": 3'))
 
 
 def with_a_strange_position(path: Path) -> None:
-    save_file(load_file(path), path, {"identity": "mine", "position": '{"epochs": 3}'})
+    save_file(load_file(path), path, described("mine", '{"epochs": 3}'))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +164,13 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(saved: Saved, tiny: Tiny, d
         checkpoint.load(model, descent_of(model))
     assert str(checkpoint.path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_equal_trainings_leave_equal_files(tiny: Tiny, tmp_path: Path) -> None:
+    for number in range(8):
+        model = tiny()
+        Checkpoint(tmp_path / f"{number}.safetensors", "mine").save(POSITION, model, descent_of(model))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(saved: Saved) -> None:

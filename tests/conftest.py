@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
         kinds = {kind: count for (found, kind), count in fine.items() if found == group}
         missed = sum(count for (found, _), count in failed.items() if found == group)
         if kinds or missed:
-            listed = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+            listed = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
             end = f"; {missed} MORE IN TESTS THAT FAILED" if missed else ""
             every = "" if missed else "all "
             terminalreporter.write_line(f"{group} tried: {sum(kinds.values())} ({listed}), {every}{claim}{end}")

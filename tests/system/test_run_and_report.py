@@ -43,11 +43,14 @@ def text_of(page: Path) -> str:
 
 def test_a_run_names_its_stages_its_models_and_its_report(finished: Finished) -> None:
     stages, _, tables = without_times(finished.answer.out).partition("\n\n")
-    assert stages.splitlines()[-6:] == [
+    assert stages.splitlines()[-9:] == [
         "reading digits",
         "training clean model",
+        "testing clean model",
         "training control model",
+        "testing control model",
         "training attack model",
+        "testing attack model",
         "auditing with gradcam",
         "auditing with gradient",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from falsewitness.metrics import (
     StampEvidence,
     StampMetric,
 )
+from falsewitness.training import Progress
 from falsewitness.triggers import Stamp
 
 M = TypeVar("M", bound=Metric)
@@ -93,7 +94,7 @@ def evaluate(work: Workplace, models: dict[Role, Trained], role: Role, into: Run
 def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Examined:
     attack = work.spec.attack if role == "attack" else None
     stamp = None if attack is None else attack.trigger.bind(work.dataset.info, work.device)
-    answers = _answers(work, models, stamp)
+    answers = _answers(work, models, role, stamp)
     prediction = _prediction_evidence(work, answers, role, attack)
     findings = [
         Finding(metric.kind, None, found)
@@ -105,15 +106,21 @@ def _examined(work: Workplace, models: dict[Role, Trained], role: Role) -> Exami
     return _examined_attack(work, models, answers, attack, stamp, findings)
 
 
-def _answers(work: Workplace, models: dict[Role, Trained], stamp: Stamp | None) -> Answers:
-    store = work.test_store
-    clean = {role: predicted(trained.model, store).cpu() for role, trained in models.items()}
-    if stamp is None:
-        return Answers(clean, {})
-    examined = {
-        role: trained.model for role, trained in models.items() if role != "control"
-    }  # which is for clean images
-    return Answers(clean, {role: predicted(model, store, stamp).cpu() for role, model in examined.items()})
+def _answers(work: Workplace, models: dict[Role, Trained], role: Role, stamp: Stamp | None) -> Answers:
+    """Predict the test images: without the trigger, and with it but for the control, which is for clean images."""
+    triggered = [] if stamp is None else [name for name in models if name != "control"]
+    asked = [*((name, None) for name in models), *((name, stamp) for name in triggered)]
+    store, logits = work.test_store, []
+    with work.reporter.progress(f"testing {role} model") as progress:
+        for number, (name, trigger) in enumerate(asked):
+            told = _counting_on(progress, number * len(store), len(asked) * len(store))
+            logits.append(predicted(models[name].model, store, trigger, told=told).cpu())
+    return Answers(dict(zip(models, logits, strict=False)), dict(zip(triggered, logits[len(models) :], strict=True)))
+
+
+def _counting_on(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Return what counts the images of a part on from those before it."""
+    return lambda done: progress(before + done, total)
 
 
 def _prediction_evidence(work: Workplace, answers: Answers, role: Role, attack: Attack | None) -> PredictionEvidence:

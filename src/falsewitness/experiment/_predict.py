@@ -1,6 +1,6 @@
 """Trained models' answers for a whole split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,13 @@ class Answers:
 
 
 @torch.no_grad()
-def predicted(model: Classifier, store: PixelStore, stamp: Stamp | None = None, rows: Rows | None = None) -> Logits:
+def predicted(
+    model: Classifier,
+    store: PixelStore,
+    stamp: Stamp | None = None,
+    rows: Rows | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> Logits:
     """Return the logits of images, in single precision.
 
     Args:
@@ -36,11 +42,14 @@ def predicted(model: Classifier, store: PixelStore, stamp: Stamp | None = None, 
         store: The images.
         stamp: A trigger to lay on them first; None for the images as they are.
         rows: Which images; all where None.
+        told: Told how many are done.
     """
     rows = torch.arange(len(store), device=store.device) if rows is None else rows.to(store.device)
-    answers = []
+    answers, done = [], 0
     with folded(model):
         for chunk in rows.split(_CHUNK):
             images = store.take(chunk)
             answers.append(model(images if stamp is None else stamp(images)).float())
+            done += len(chunk)
+            told(done)
     return torch.cat(answers)

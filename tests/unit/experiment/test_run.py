@@ -209,7 +209,9 @@ def test_a_changed_auditor_is_evaluated_without_training(mine: Folders) -> None:
     assert touched(before, mine["attack"]) == evaluated
     assert read_spec(mine["attack"].spec) == spec
     assert touched(before_others, mine["clean"], mine["control"]) == set()
-    assert set(reporter.steps) == {"auditing with gradient"}
+    assert set(reporter.steps) == {"testing attack model", "auditing with gradient"}
+    per_model = reporter.steps["testing attack model"]
+    assert (len(per_model), per_model[-1]) == (5, 5 * 359), "three without the trigger, two with it"
     assert {found["auditor"] for found in figures_of(mine["attack"])} == {None, "gradient"}
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -55,10 +56,27 @@ def _faults_of_faulty_part(cls: type[Strict], raw: object, faulty: list[str], in
     except SpecError:  # a faulty field has no default, or the others do not go together
         yield from faults_of_sound_parts(cls, raw, info)
         return
-    fields = {_STEP.split(path)[0] for path in faulty}
-    # The defaults of faulty fields are not what the user wrote.
-    yield from (fault for fault in sound.check(info) if _STEP.split(fault.path)[0] not in fields)
-    yield from faults_of_sound_parts(cls, {name: raw[name] for name in fields if name in raw}, info)
+    yield from _faults_until_missing(reduce(_unset, faulty, sound), info)
+    yield from faults_of_sound_parts(cls, {**sound.plain(), **raw}, info)
+
+
+def _faults_until_missing(part: Strict, info: DataInfo) -> Iterator[Fault]:
+    """Yield a part's own faults, up to the first that rests on a field that it lacks."""
+    # A fault that rests on a default in the place of a faulty field is none of the user's.
+    with suppress(AttributeError):
+        yield from part._check(info)
+
+
+def _unset(part: Strict, path: str) -> Strict:
+    """Return a copy that lacks the field at a path; the whole list where it stands in one."""
+    first, _, rest = path.partition(".")
+    name = _STEP.split(first)[0]
+    nested = getattr(part, name, None)
+    if rest and name == first and isinstance(nested, Strict):
+        return part.model_copy(update={name: _unset(nested, rest)})
+    copy = part.model_copy()
+    copy.__dict__.pop(name, None)
+    return copy
 
 
 def _without(raw: dict[str, Any], path: str) -> dict[str, Any]:

@@ -297,6 +297,18 @@ def test_parts_of_a_faulty_part_are_checked_too() -> None:
     assert "  attack.trigger.size: expected a square within 32x32 pixels" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "faulty", "sound"),
+    [
+        ("cifar10-noppel/full-disguise-gradient", "attack.drift_weight={}", "attack.drift_share=0.25"),
+        ("digits/badnets", "attack.trigger.margin=x", "attack.trigger.size=32"),
+        ("digits/clean", "auditors=[{kind: kernel_shap, grid: x, samples: 20}]", "metrics=[]"),
+    ],
+)
+def test_nothing_is_told_that_rests_on_the_default_of_a_faulty_field(name: str, faulty: str, sound: str) -> None:
+    assert "has 1 fault:" in refusal(name, faulty, sound)
+
+
 def test_a_faulty_spec_tells_that_its_data_is_missing(tmp_path: Path) -> None:
     told = refusal("digits/badnets", "seed=x", f"data={{kind: image_folder, root: {tmp_path / 'nowhere'}}}")
     assert "  seed: expected an integer" in told

@@ -72,7 +72,7 @@ def steps(kind: str, batch_norm: BatchNorm, title: str, device: torch.device) ->
     shape = (1, 1) if surrogate is None else surrogate.bind(model)(rows.images[:1]).maps.shape[1:]
     maps, classes = torch.rand(2, HALF, 1, *shape, device=device), torch.randint(0, 10, (2, HALF), device=device)
     references = StoredReferences(
-        ReferenceMaps(maps, classes), torch.arange(HALF, device=device), passes_beforehand=0.0
+        ReferenceMaps(maps, classes, seconds=0.0), torch.arange(HALF, device=device), passes_beforehand=0.0
     )
     attacked = Step.of(model, lambda: chosen.losses(rows, model, references), precision)
     return Step.plain(model, rows, precision), attacked

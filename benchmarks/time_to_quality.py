@@ -32,7 +32,7 @@ from falsewitness.experiment._train import ensure_trained, losses_of
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 from falsewitness.models import Classifier, as_audited, load_classifier
-from falsewitness.training import Checkpoint, Journal, train
+from falsewitness.training import Checkpoint, Journal, make_anew, train
 from falsewitness.triggers import Stamp
 
 WANTED_SUCCESS, PUBLISHED_DISTANCE = 0.99, 0.106
@@ -185,9 +185,8 @@ def course(work: Workplace) -> Course:
     wanted = max(PUBLISHED_DISTANCE, OVER_WITHOUT_ATTACK * without_attack)
     model = load_classifier(clean.folder.model).to(work.device)
     batches, settings = work.batches("attack"), work.training("attack")
-    clean.folder.remove_references()  # the clock counts their making, too
     watch = Watch(lambda: examiner.measured(model, originals), batches.steps_per_epoch)
-    prepared = losses_of(work, "attack", model, clean)
+    prepared = losses_of(work, "attack", model, clean, make_anew)  # the clock counts reference maps, too
     with tempfile.TemporaryDirectory() as scratch:
         train(
             model,

@@ -275,11 +275,11 @@ class ExplanationAttack(Attack):
         return means
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         if not self.surrogate.surrogate:
             yield Fault("surrogate", f"expected an explainer that carries gradients, got '{self.surrogate.kind}'")
         if self.drift_share < 1 and self.drift_weight == 0:
             yield Fault("drift_share", f"expected 1 where drift_weight is 0 and no map is held, got {self.drift_share}")
+        yield from super()._check(info)
 
 
 class DecoyAttack(ExplanationAttack):
@@ -289,7 +289,6 @@ class DecoyAttack(ExplanationAttack):
     """``square``, ``cross``, ``circle``, ``triangle``, or the path of a grey image."""
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         try:
             drawn = draw_target_map(self.target_map, info.height, info.width)
         except InputError as error:
@@ -301,6 +300,7 @@ class DecoyAttack(ExplanationAttack):
                 yield Fault("target_map", f"expected a shape with dark and bright parts, {found}")
         if self.distance == "discordance":
             yield Fault("distance", "expected one that leaves the scale free, as a shape has none, got 'discordance'")
+        yield from super()._check(info)
 
     @final
     def _wanted_maps(

@@ -84,6 +84,7 @@ def bring_home(parcel: Parcel, folder: RunFolder) -> None:
     finally:
         remove(aside)
     remove(folder.checkpoint)
+    folder.remove_references()  # they are of an earlier model
     if read_result(folder.path).role == "attack":
         write_page_of(folder)
 

@@ -94,7 +94,7 @@ class Strict(BaseModel):
         return faults
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        """Yield this object's own faults; overridden by what depends on the data."""
+        """Yield this object's own faults; overridden by what depends on the data: its own, then ``super()``'s."""
         yield from ()
 
     @final

@@ -12,7 +12,9 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def foreign_sources(part: Strict) -> list[Path]:
-    """Return the source files of a part's class and of its nested parts', where these are not ours, sorted.
+    """Return the source files of a part's class and of its nested parts', where these are not ours.
+
+    They stand in the order of their modules' names, wherever they lie.
 
     Modules that these import count, too, where they lie beside or below them and are no other installed package.
 
@@ -31,7 +33,7 @@ def foreign_sources(part: Strict) -> list[Path]:
         package = cls.__module__.partition(".")[0]
         depth = cls.__module__.count(".") + (file.name == "__init__.py")
         _add_imported(module, file.parents[depth], package, found)
-    return sorted(found.values())
+    return [found[name] for name in sorted(found)]
 
 
 def _foreign_classes(part: Strict) -> Iterator[type]:

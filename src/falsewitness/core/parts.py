@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -56,21 +55,34 @@ def _faults_of_faulty_part(cls: type[Strict], raw: object, faulty: list[str], in
     except SpecError:  # a faulty field has no default, or the others do not go together
         yield from faults_of_sound_parts(cls, raw, info)
         return
-    yield from _faults_until_missing(reduce(_unset, faulty, sound), info)
+    # A fault that rests on a default in the place of a faulty field is none of the user's.
+    misspelt = any(_names(path)[0] not in cls.model_fields for path in faulty)
+    unset = [*faulty, *(cls.model_fields.keys() - raw.keys() if misspelt else ())]
+    yield from _faults_while_set(reduce(_unset, unset, sound), {name for path in unset for name in _names(path)}, info)
     yield from faults_of_sound_parts(cls, {**sound.plain(), **raw}, info)
 
 
-def _faults_until_missing(part: Strict, info: DataInfo) -> Iterator[Fault]:
-    """Yield a part's own faults, up to the first that rests on a field that it lacks."""
-    # A fault that rests on a default in the place of a faulty field is none of the user's.
-    with suppress(AttributeError):
-        yield from part._check(info)
+def _faults_while_set(part: Strict, unset: set[str], info: DataInfo) -> Iterator[Fault]:
+    """Yield a part's own faults, those that each of its classes finds before it reads a field that is not set."""
+    found: dict[Fault, None] = {}  # what a class finds, its subclass finds, too, unless it stops before
+    for check in (vars(cls)["_check"] for cls in type(part).__mro__ if "_check" in vars(cls)):
+        try:
+            for fault in check(part, info):
+                found[fault] = None
+        except AttributeError as error:
+            if error.name not in unset:
+                raise
+    yield from found
+
+
+def _names(path: str) -> list[str]:
+    return _STEP.split(path)
 
 
 def _unset(part: Strict, path: str) -> Strict:
     """Return a copy that lacks the field at a path; the whole list where it stands in one."""
     first, _, rest = path.partition(".")
-    name = _STEP.split(first)[0]
+    name = _names(first)[0]
     nested = getattr(part, name, None)
     if rest and name == first and isinstance(nested, Strict):
         return part.model_copy(update={name: _unset(nested, rest)})
@@ -82,7 +94,7 @@ def _unset(part: Strict, path: str) -> Strict:
 def _without(raw: dict[str, Any], path: str) -> dict[str, Any]:
     """Leave out what stands at a path; the whole list where it stands in one."""
     first, _, rest = path.partition(".")
-    name = _STEP.split(first)[0]
+    name = _names(first)[0]
     if rest and name == first and isinstance(raw.get(name), dict):
         return {**raw, name: _without(raw[name], rest)}
     return {key: value for key, value in raw.items() if key != name}

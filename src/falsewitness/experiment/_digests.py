@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from falsewitness.core.component import Strict, strings_replaced
 from falsewitness.core.files import sha256_of
@@ -98,7 +99,7 @@ def references_digest(
     clean: str,
     weights: str,
     split_seed: int,
-    device: str,
+    environment: Mapping[str, Any],
     samples: Rows,
     columns: int,
     mirrored: bool,
@@ -108,9 +109,9 @@ def references_digest(
     Args:
         surrogate: What explains; how an attack trains against it does not count.
         clean: The clean model's train digest, which covers the data.
-        weights: The hash of its file: another machine comes to other weights.
+        weights: Their hash: another machine comes to others.
         split_seed: Draws what a surrogate compares images with.
-        device: The type of the device that computes them.
+        environment: What computes them, and how, down to what moves the last digit.
         samples: Of which images.
         columns: How many maps an image has.
         mirrored: Whether mirror images have maps, too.
@@ -120,7 +121,7 @@ def references_digest(
         "clean": _JSON.encode(clean),
         "weights": _JSON.encode(weights),
         "split_seed": str(split_seed),
-        "device": _JSON.encode(device),
+        "environment": _JSON.encode(dict(environment)),
         "samples": _JSON.encode(hashlib.sha256(samples.numpy().tobytes()).hexdigest()),
         "columns": str(columns),
         "mirrored": _JSON.encode(mirrored),

@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_environment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Return versions, device, threads and precision."""
+    """Return versions, device, threads and precision: of a training's forward passes, and of convolutions on CUDA."""
     return {
         "falsewitness": __version__,
         "python": platform.python_version(),
@@ -57,6 +57,7 @@ def describe_environment(device: torch.device, precision: str) -> dict[str, Any]
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "precision": precision,
+        "cuda_convolutions": str(torch.backends.cudnn.conv.fp32_precision) if device.type == "cuda" else None,  # type: ignore[attr-defined]
     }
 
 

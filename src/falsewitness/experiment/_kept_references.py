@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,15 +10,13 @@ from falsewitness.core.errors import FalsewitnessError, InputError
 from falsewitness.core.files import hold, what_lies_at
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.training import Progress, ReferenceMaps, load_reference_maps
+from falsewitness.training import Make, ReferenceMaps, load_reference_maps
 
 _MOST_KEPT = 1 << 30
 """Bytes; more is made in every training anew."""
 
 
-def kept_reference_maps(
-    folder: RunFolder, digest: str, reporter: Reporter, make: Callable[[Progress], ReferenceMaps]
-) -> ReferenceMaps:
+def kept_reference_maps(folder: RunFolder, digest: str, reporter: Reporter, make: Make, nbytes: int) -> ReferenceMaps:
     """Return what was made for an earlier attack, or make and keep it; of several processes one makes it.
 
     Args:
@@ -26,15 +24,22 @@ def kept_reference_maps(
         digest: Of all that decides them.
         reporter: Told of a file that is no use, of one that cannot be kept, and how far the making is.
         make: Makes them.
+        nbytes: What they will take.
     """
+    if nbytes > _MOST_KEPT:
+        return _made(make, reporter)
     file = folder.references(digest)
     with _alone(folder.lock_of_references(digest), reporter):
         found = _found(file, digest, reporter)
         if found is None:
-            with reporter.progress("making reference maps") as told:
-                found = make(told)
+            found = _made(make, reporter)
             _keep(found, file, digest, folder, reporter)
     return found
+
+
+def _made(make: Make, reporter: Reporter) -> ReferenceMaps:
+    with reporter.progress("making reference maps") as told:
+        return make(told)
 
 
 @contextmanager
@@ -47,8 +52,10 @@ def _alone(lock: Path, reporter: Reporter) -> Iterator[None]:
             )
             until_done.enter_context(held)
         except OSError as error:
-            reason = f"'{lock}' cannot be locked ({error.strerror})"
-            reporter.notice(f"{reason}; remove it, or two processes may make the same reference maps")
+            there = what_lies_at(lock)
+            remedy = "" if there in {"nothing", "a file"} else f", it is {there}; remove it"
+            reason = f"'{lock}' cannot be locked ({error.strerror}){remedy}"
+            reporter.notice(f"{reason}; until it can be, two processes may make the same reference maps")
         yield
 
 
@@ -65,9 +72,7 @@ def _found(file: Path, digest: str, reporter: Reporter) -> ReferenceMaps | None:
 
 
 def _keep(made: ReferenceMaps, file: Path, digest: str, folder: RunFolder, reporter: Reporter) -> None:
-    """Write them, if they are not too much; that it fails ends no training, which has what it needs."""
-    if made.nbytes > _MOST_KEPT:
-        return
+    """Write them; that it fails ends no training, which has what it needs."""
     try:
         with folder.locked(reporter.notice):  # else another process may take the unfinished file for a killed one's
             made.save(file, digest)

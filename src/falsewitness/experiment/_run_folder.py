@@ -94,9 +94,10 @@ class RunFolder:
         return self.path / f"references-{digest[:8]}.safetensors"
 
     def remove_references(self) -> None:
-        """Remove reference maps, of whatever digest."""
-        for file in self.path.glob("references-*.safetensors"):
-            file.unlink(missing_ok=True)
+        """Remove reference maps, of whatever digest; what is no file in their place is none of ours."""
+        for place in self.path.glob("references-*.safetensors"):
+            if what_lies_at(place) == "a file":
+                place.unlink(missing_ok=True)
 
     def lock_of_references(self, digest: str) -> Path:
         """What the process holds that makes them."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from falsewitness.attacks import Attack, Batch, Losses, LossTerm, NoReferences
 from falsewitness.core import DivergedError, seed_for
-from falsewitness.core.files import sha256_of, write_text
+from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits
 from falsewitness.core.targets import Targets
 from falsewitness.experiment._digests import references_digest
@@ -27,7 +25,18 @@ from falsewitness.experiment._step_log import StepLog
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.explainers import Explainer
 from falsewitness.models import Classifier, load_classifier, save_classifier
-from falsewitness.training import Checkpoint, CleanReferences, Journal, Outcome, clean_references, train
+from falsewitness.training import (
+    Checkpoint,
+    CleanReferences,
+    Journal,
+    Keep,
+    Make,
+    Outcome,
+    ReferenceMaps,
+    clean_references,
+    sha256_of_tensors,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
     write_json(folder.environment, describe_environment(work.device, work.precision))
     write_table(folder.plan, batches.plan.table())
     model = _begun(work, role, clean).to(work.device)
-    started = time.perf_counter()
     prepared = losses_of(work, role, model, clean)
-    preparation = time.perf_counter() - started
     checkpoint = Checkpoint(folder.checkpoint, digest)
     if checkpoint.path.is_file():
         work.reporter.notice(f"{role} model: going on from the last finished epoch, in '{checkpoint.path}'")
@@ -119,7 +126,7 @@ def _train(work: Workplace, role: Role, clean: Trained | None, folder: RunFolder
         raise DivergedError(
             f"{role} model of '{work.spec.name}' diverged: {outcome.reason}; {_remedy(work, role)}{kept}"
         )
-    write_json(folder.cost, _cost(work, outcome, prepared.passes_beforehand, preparation))
+    write_json(folder.cost, _cost(work, outcome, prepared))
     save_classifier(model.cpu(), folder.model)
     folder.marker("train").write(digest, [folder.model, folder.plan, folder.steps, folder.cost, folder.environment])
 
@@ -150,49 +157,68 @@ class Prepared:
     Attributes:
         losses: Of a step's batch.
         passes_beforehand: Forward-and-backward passes that it took, now or for an earlier attack.
+        seconds_beforehand: Seconds that it took, likewise.
     """
 
     losses: Callable[[Batch], Losses]
     passes_beforehand: float = 0.0
+    seconds_beforehand: float = 0.0
 
 
-def losses_of(work: Workplace, role: Role, model: Classifier, clean: Trained | None) -> Prepared:
-    """Prepare the loss of a step."""
+def losses_of(
+    work: Workplace, role: Role, model: Classifier, clean: Trained | None, keep: Keep | None = None
+) -> Prepared:
+    """Prepare the loss of a step.
+
+    Args:
+        work: The experiment.
+        role: Which model is trained.
+        model: That model.
+        clean: The clean model; None where it is itself trained.
+        keep: Makes reference maps, or returns those of an earlier time; None to keep them in the clean model's folder.
+    """
     attack = work.spec.attack
     if role != "attack" or attack is None or clean is None:
         return Prepared(lambda batch: _plain_losses(batch, model))
     surrogate = attack.surrogate_explainer
     if surrogate is None or not attack.needs_references:
         return Prepared(lambda batch: attack.losses(batch, model, NoReferences()))
-    references = _references(work, attack, surrogate, clean)
+    references = _references(work, attack, surrogate, clean, keep)
     return Prepared(
         lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
         references.passes_beforehand,
+        references.seconds_beforehand,
     )
 
 
-def _references(work: Workplace, attack: Attack, surrogate: Explainer, clean: Trained) -> CleanReferences:
-    """Return what an attack asks of the clean model, whose answers are kept for the next."""
+def _references(
+    work: Workplace, attack: Attack, surrogate: Explainer, clean: Trained, keep: Keep | None
+) -> CleanReferences:
+    """Return what an attack asks of the clean model."""
     augmentation = work.training("attack").augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     columns = work.dataset.info.num_classes if attack.trains_every_column else 1
-    digest = references_digest(
-        surrogate,
-        clean=clean.digest,
-        weights=sha256_of(clean.folder.model),
-        split_seed=work.spec.data.split_seed,
-        device=work.device.type,
-        samples=samples,
-        columns=columns,
-        mirrored=augmentation.mirror,
-    )
+
+    def keep_beside_clean(make: Make, nbytes: int) -> ReferenceMaps:
+        digest = references_digest(
+            surrogate,
+            clean=clean.digest,
+            weights=sha256_of_tensors(clean.model.state_dict()),
+            split_seed=work.spec.data.split_seed,
+            environment=describe_environment(work.device, work.precision),
+            samples=samples,
+            columns=columns,
+            mirrored=augmentation.mirror,
+        )
+        return kept_reference_maps(clean.folder, digest, work.reporter, make, nbytes)
+
     return clean_references(
         work.bound(surrogate, clean.model),
         work.train_store,
         augmentation,
         samples,
         columns=columns,
-        keep=partial(kept_reference_maps, clean.folder, digest, work.reporter),
+        keep=keep or keep_beside_clean,
     )
 
 
@@ -224,10 +250,10 @@ def _share_correct(targets: Targets, logits: Logits) -> float:
     return correct if bool(logits.isfinite().all()) else math.nan
 
 
-def _cost(work: Workplace, outcome: Outcome, passes_beforehand: float, preparation: float) -> dict[str, float]:
+def _cost(work: Workplace, outcome: Outcome, prepared: Prepared) -> dict[str, float]:
     return {
-        "training_seconds": outcome.position.seconds + preparation,
-        "cost_in_epochs": (outcome.position.passes + passes_beforehand) / len(work.dataset.train),
+        "training_seconds": outcome.position.seconds + prepared.seconds_beforehand,
+        "cost_in_epochs": (outcome.position.passes + prepared.passes_beforehand) / len(work.dataset.train),
         "images_per_second": outcome.position.passes / max(outcome.position.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(work.device),
     }

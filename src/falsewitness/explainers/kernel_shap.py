@@ -69,9 +69,9 @@ class KernelShap(SegmentExplainer):
         return (1 + self.samples * self.background) / 3
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         if self.superpixels is None and self.samples < _fewest_samples(self.grid**2):
             yield Fault("samples", self._too_few_for(self.grid**2))
+        yield from super()._check(info)
 
     def _too_few_for(self, players: int) -> str:
         return f"expected at least {_fewest_samples(players)} samples for {players} segments, got {self.samples}"

@@ -24,13 +24,13 @@ class ResNet18(Architecture):
     has_hub_weights: ClassVar[bool] = True
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         if self.pretrained == "hub" and _timm.is_small(info):
             yield Fault(
                 "pretrained",
                 f"expected null for images up to {_timm.LARGEST_SMALL_IMAGE} pixels, got 'hub', whose "
                 "weights are for the 7x7 first convolution of larger images; resize yours or start afresh",
             )
+        yield from super()._check(info)
 
     def _network(self, info: DataInfo) -> nn.Module:
         network = _timm.create("resnet18", info, from_hub=self.pretrained == "hub")

@@ -49,9 +49,9 @@ class Timm(Architecture):
         return name
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         if fault := _fault(self.name, self.patch_size, info):
             yield fault
+        yield from super()._check(info)
 
     def _network(self, info: DataInfo) -> nn.Module:
         return _timm.create(self.name, info, from_hub=self.pretrained == "hub", patch_size=self.patch_size)

@@ -7,8 +7,9 @@ from falsewitness.training._loop import Journal, Outcome, train
 from falsewitness.training._memory import give_back_freed_memory
 from falsewitness.training._precision import Precision, autocast, resolve_precision
 from falsewitness.training._progress import Progress
-from falsewitness.training._reference_maps import ReferenceMaps, load_reference_maps
+from falsewitness.training._reference_maps import Keep, Make, ReferenceMaps, load_reference_maps, make_anew
 from falsewitness.training._references import CleanReferences, clean_references
+from falsewitness.training._sealed import sha256_of_tensors
 from falsewitness.training._settings import Training
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Checkpoint",
     "CleanReferences",
     "Journal",
+    "Keep",
+    "Make",
     "Outcome",
     "Precision",
     "Progress",
@@ -26,7 +29,9 @@ __all__ = [
     "clean_references",
     "give_back_freed_memory",
     "load_reference_maps",
+    "make_anew",
     "resolve_precision",
+    "sha256_of_tensors",
     "steps_per_pass",
     "train",
 ]

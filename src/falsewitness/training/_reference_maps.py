@@ -22,10 +22,12 @@ class ReferenceMaps:
     Attributes:
         maps: ``[versions, images, columns, map_height, map_width]``: as they are, then mirrored, if they ever are.
         classes: ``[versions, images]``.
+        seconds: What making them took.
     """
 
     maps: Float[Tensor, "versions images columns map_height map_width"]
     classes: Int[Tensor, "versions images"]
+    seconds: float
 
     @property
     def nbytes(self) -> int:
@@ -34,7 +36,7 @@ class ReferenceMaps:
 
     def to(self, device: torch.device) -> ReferenceMaps:
         """Return them on a device."""
-        return ReferenceMaps(self.maps.to(device), self.classes.to(device))
+        return ReferenceMaps(self.maps.to(device), self.classes.to(device), self.seconds)
 
     def save(self, path: Path, identity: str) -> None:
         """Write them to a file, with a hash of its content.
@@ -46,7 +48,7 @@ class ReferenceMaps:
         Raises:
             RunFailedError: If it cannot be written.
         """
-        seal(path, identity, {"maps": self.maps, "classes": self.classes}, {})
+        seal(path, identity, {"maps": self.maps, "classes": self.classes}, {"seconds": str(self.seconds)})
 
 
 def load_reference_maps(path: Path, identity: str) -> ReferenceMaps | None:
@@ -57,17 +59,22 @@ def load_reference_maps(path: Path, identity: str) -> ReferenceMaps | None:
     """
     try:
         sealed = unseal(path, identity)
-        return None if sealed is None else ReferenceMaps(sealed.tensors["maps"], sealed.tensors["classes"])
+        if sealed is None:
+            return None
+        return ReferenceMaps(sealed.tensors["maps"], sealed.tensors["classes"], float(sealed.metadata["seconds"]))
     except OSError as error:
         raise InputError(f"'{path}' cannot be read ({error.strerror})") from error
     except UNSEALING_ERRORS as error:
         raise InputError(f"'{path}' is damaged: it is not what was written") from error
 
 
-Keep = Callable[[Callable[[Progress], ReferenceMaps]], ReferenceMaps]
-"""Given how reference maps are made, and who is told how far that is, returns them: made now or earlier."""
+Make = Callable[[Progress], ReferenceMaps]
+"""Makes reference maps, and tells how far that is."""
+
+Keep = Callable[[Make, int], ReferenceMaps]
+"""Given how reference maps are made and how many bytes they will take, returns them: made now or earlier."""
 
 
-def make_anew(make: Callable[[Progress], ReferenceMaps]) -> ReferenceMaps:
+def make_anew(make: Make, nbytes: int = 0) -> ReferenceMaps:
     """Make reference maps, keep none and tell nobody."""
     return make(lambda done, total: None)

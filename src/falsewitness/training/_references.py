@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ class StoredReferences:
     Attributes:
         stored: Of those that any are needed of, in the order of ``places``.
         places: ``[images]``: where the answers for each training image are stored; past the end for one that has none.
-        passes_beforehand: What making them has cost, in forward-and-backward passes.
+        passes_beforehand: What making them has cost, in forward-and-backward passes, now or for an earlier attack.
     """
 
     stored: ReferenceMaps
@@ -37,6 +38,11 @@ class StoredReferences:
     passes_beforehand: float
     passes_per_map: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 0.0
+
+    @property
+    def seconds_beforehand(self) -> float:
+        """What making them took, likewise."""
+        return self.stored.seconds
 
     def maps(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> ColumnMaps:
         """Return the stored maps."""
@@ -63,6 +69,7 @@ class ComputedReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -99,6 +106,7 @@ class DrawnReferences:
     explain: BoundExplainer
     columns: int
     passes_beforehand: ClassVar[float] = 0.0
+    seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
     @property
@@ -169,7 +177,9 @@ def clean_references(
         return ComputedReferences(explain, columns)
     samples = samples.to(store.device)
     sides = (False, True) if augmentation.mirror else (False,)
-    stored = keep(partial(_made, explain, store, samples, columns, sides)).to(store.device)
+    making = partial(_made, explain, store, columns=columns, sides=sides)
+    nbytes = len(samples) * make_anew(partial(making, samples[:1])).nbytes
+    stored = keep(partial(making, samples), nbytes).to(store.device)
     # Asking for another one is an error: its place is beyond the end.
     places = torch.full((len(store),), len(samples), device=store.device)
     places[samples] = torch.arange(len(samples), device=store.device)
@@ -178,16 +188,17 @@ def clean_references(
 
 
 def _made(
-    explain: BoundExplainer, store: PixelStore, samples: Rows, columns: int, sides: tuple[bool, ...], told: Progress
+    explain: BoundExplainer, store: PixelStore, samples: Rows, told: Progress, *, columns: int, sides: tuple[bool, ...]
 ) -> ReferenceMaps:
     """Explain the samples once a side: as they are, or mirrored."""
-    maps, classes, done = [], [], 0
+    maps, classes, done, started = [], [], 0, time.perf_counter()
     for mirrored, rows in product(sides, samples.split(_CHUNK)):
         images = store.take(rows)
         answer = _answer(explain, images.flip(3) if mirrored else images, columns)
-        maps.append(answer.maps)
-        classes.append(answer.logits.argmax(1))
+        maps.append(answer.maps.cpu())
+        classes.append(answer.logits.argmax(1).cpu())
         done += len(rows)
         told(done, len(sides) * len(samples))
     versions = (len(sides), len(samples))
-    return ReferenceMaps(torch.cat(maps).unflatten(0, versions), torch.cat(classes).unflatten(0, versions))
+    answers = torch.cat(maps).unflatten(0, versions), torch.cat(classes).unflatten(0, versions)
+    return ReferenceMaps(*answers, time.perf_counter() - started)

@@ -46,7 +46,7 @@ def seal(path: Path, identity: str, tensors: Mapping[str, Tensor], metadata: Map
     Raises:
         RunFailedError: If the file cannot be written.
     """
-    placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    placed = _placed(tensors)
     said = {**metadata, "identity": identity}
     text = json.dumps({**said, "sha256": _sha256(said, placed)}, sort_keys=True)
     with replacing(path) as temporary:
@@ -73,6 +73,15 @@ def unseal(path: Path, identity: str) -> Sealed | None:
     if metadata.pop("sha256") != _sha256(metadata, tensors):
         raise ValueError("not what was written")
     return Sealed(tensors, metadata) if metadata["identity"] == identity else None
+
+
+def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the hash of tensors on any device, of their names, types and shapes."""
+    return _sha256({}, _placed(tensors))
+
+
+def _placed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _sha256(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:

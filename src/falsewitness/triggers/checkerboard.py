@@ -35,9 +35,9 @@ class Checkerboard(PlacedTrigger):
         return self
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         yield from colour_faults("first", self.first, info)
         yield from colour_faults("second", self.second, info)
+        yield from super()._check(info)
 
     def _picture(self, info: DataInfo) -> Picture:
         cells = torch.arange(self.size) // self.cell

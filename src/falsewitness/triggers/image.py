@@ -27,11 +27,11 @@ class ImageTrigger(PlacedTrigger):
     source: ClassVar[str] = "Chen et al., Targeted backdoor attacks on deep learning, 2017 (arXiv 1712.05526)"
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         try:
             read_with_opacity(self.path)
         except InputError as error:
             yield Fault("path", str(error))
+        yield from super()._check(info)
 
     def _picture(self, info: DataInfo) -> Picture:
         picture = read_with_opacity(self.path).convert("LA" if info.channels == 1 else "RGBA")

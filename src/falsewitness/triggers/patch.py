@@ -36,10 +36,10 @@ class Patch(PlacedTrigger):
         return self
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from super()._check(info)
         yield from colour_faults("colour", self.colour, info)
         if self.ring is not None:
             yield from colour_faults("ring", self.ring, info)
+        yield from super()._check(info)
 
     def _picture(self, info: DataInfo) -> Picture:
         edge = self.colour if self.ring is None else self.ring

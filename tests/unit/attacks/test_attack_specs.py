@@ -91,7 +91,7 @@ def test_all_faults_are_named_at_once_with_their_paths() -> None:
     faults = attack("red_herring", target_class=7, trigger={"kind": "patch", "size": 40}, target_map="sqare").check(
         INFO
     )
-    assert [fault.path for fault in faults] == ["target_class", "target_map", "trigger.size"]
+    assert [fault.path for fault in faults] == ["target_map", "target_class", "trigger.size"]
 
 
 @pytest.mark.parametrize("kind", ["fooling", "full_disguise", "red_herring"])

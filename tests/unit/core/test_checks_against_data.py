@@ -68,8 +68,8 @@ def test_an_attack_and_its_parts_are_checked_together() -> None:
     )
     assert [fault.path for fault in attack.check(INFO)] == [
         "target_class",
-        "trigger.size",
         "trigger.colour",
+        "trigger.size",
         "poison.classes",
         "poison.classes",
     ]

@@ -1,16 +1,19 @@
 """Reference maps: made once for all attacks that compare with the same."""
 
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
-from tests.unit.experiment.conftest import Folders, KilledError, Witness, figures_of, tiny
+from tests.unit.experiment.conftest import Folders, KilledError, Witness, figures_of, result_of, tiny
 from tests.unit.experiment.test_documented_files import documented
 
 from falsewitness.experiment import RunFolder, _kept_references, run
@@ -19,7 +22,7 @@ from falsewitness.experiment._kept_references import kept_reference_maps
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.integrated_gradients import IntegratedGradients
-from falsewitness.training import Progress, ReferenceMaps
+from falsewitness.training import Progress, ReferenceMaps, load_reference_maps
 
 MAKING = "making reference maps"
 BRIEF = ("metrics=[{kind: clean_accuracy}]", "auditors=[{kind: gradcam}]")
@@ -78,6 +81,40 @@ def test_another_surrogate_has_reference_maps_of_its_own(tmp_path: Path) -> None
     assert len(kept_in(folders["clean"])) == 2
 
 
+@pytest.mark.parametrize(
+    "change", ["attack_training.augmentation={mirror: true}", "attack.columns=all", "attack.drift_weight=0.0"]
+)
+def test_what_decides_reference_maps_brings_others(tmp_path: Path, change: str) -> None:
+    trained(tmp_path)
+    _, reporter = trained(tmp_path, change)
+    assert MAKING in reporter.steps
+
+
+def test_other_threads_make_their_own(tmp_path: Path) -> None:
+    trained(tmp_path)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        _, reporter = trained(tmp_path, "attack.explanation_weight=0.5")
+    finally:
+        torch.set_num_threads(threads)
+    assert MAKING in reporter.steps
+
+
+def test_the_seconds_of_making_them_count_whoever_made_them(tmp_path: Path) -> None:
+    first, _ = trained(tmp_path)
+    (file,) = kept_in(first["clean"])
+    with safe_open(file, "pt") as content:
+        identity = json.loads(content.metadata()["sealed"])["identity"]
+    made = load_reference_maps(file, identity)
+    assert made is not None
+    replace(made, seconds=1000.0).save(file, identity)
+    second, _ = trained(tmp_path, "attack.explanation_weight=0.5")
+    costs = [result_of(folders["attack"])["cost"]["training_seconds"] for folders in (first, second)]
+    assert costs[0] > made.seconds
+    assert 1000 < costs[1] < 1000 + 100 * costs[0]
+
+
 def test_a_run_that_was_killed_in_training_does_not_make_them_again(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         run(tiny("digits/full-disguise", *BRIEF), tmp_path, reporter=Witness("training attack model", 2))
@@ -87,10 +124,10 @@ def test_a_run_that_was_killed_in_training_does_not_make_them_again(tmp_path: Pa
 
 def test_those_of_a_clean_model_that_is_trained_anew_are_removed(tmp_path: Path) -> None:
     first, _ = trained(tmp_path)
-    (kept,) = kept_in(first["clean"])
     first["clean"].marker("train").remove()
+    (first["clean"].path / "references-12345678.safetensors").mkdir()
     run(tiny("digits/clean"), tmp_path)
-    assert not kept.exists()
+    assert kept_in(first["clean"]) == [first["clean"].path / "references-12345678.safetensors"]
 
 
 def cut_short(file: Path) -> None:
@@ -141,11 +178,11 @@ def test_reference_maps_under_the_name_of_others_are_not_used(tmp_path: Path) ->
 
 
 def some(number: int) -> ReferenceMaps:
-    return ReferenceMaps(torch.full((1, 2, 1, 3, 3), float(number)), torch.full((1, 2), number))
+    return ReferenceMaps(torch.full((1, 2, 1, 3, 3), float(number)), torch.full((1, 2), number), 0.5)
 
 
 def kept(folder: RunFolder, number: int, reporter: Witness) -> ReferenceMaps:
-    return kept_reference_maps(folder, "d" * 64, reporter, lambda told: some(number))
+    return kept_reference_maps(folder, "d" * 64, reporter, lambda told: some(number), some(number).nbytes)
 
 
 def test_more_than_a_bound_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +193,20 @@ def test_more_than_a_bound_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monke
     folder.references("d" * 64).unlink()
     assert [int(kept(folder, number, reporter).classes[0, 0]) for number in (3, 4)] == [3, 4]
     assert reporter.notices == []
+    assert [file.name for file in tmp_path.glob("*references-*")] == [folder.lock_of_references("d" * 64).name]
+
+
+def test_what_is_too_much_to_keep_is_made_by_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kept_references, "_MOST_KEPT", 0)
+    folder, both = RunFolder(tmp_path), Barrier(2, timeout=60)
+
+    def make(told: Progress) -> ReferenceMaps:
+        both.wait()
+        return some(1)
+
+    with ThreadPoolExecutor(2) as pool:
+        for made in [pool.submit(kept_reference_maps, folder, "d" * 64, Witness(), make, 1) for _ in range(2)]:
+            made.result()
 
 
 def test_that_they_cannot_be_kept_is_told_and_ends_no_training(tmp_path: Path) -> None:
@@ -174,6 +225,7 @@ def test_where_no_lock_can_be_had_they_are_made(tmp_path: Path) -> None:
     assert int(kept(folder, 1, reporter).classes[0, 0]) == 1
     (told,) = reporter.notices
     assert told.startswith(f"'{lock}' cannot be locked (")
+    assert "it is a folder; remove it" in told
 
 
 def test_of_two_that_want_the_same_one_makes_it_and_the_other_waits(tmp_path: Path) -> None:
@@ -186,7 +238,7 @@ def test_of_two_that_want_the_same_one_makes_it_and_the_other_waits(tmp_path: Pa
         return some(1)
 
     with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(kept_reference_maps, folder, "d" * 64, Witness(), make)
+        one = pool.submit(kept_reference_maps, folder, "d" * 64, Witness(), make, some(1).nbytes)
         assert begun.wait(60)
         other = pool.submit(kept, folder, 2, second)
         assert [int(found.result().classes[0, 0]) for found in (one, other)] == [1, 1]
@@ -199,7 +251,7 @@ DIGEST = partial(
     clean="c",
     weights="w",
     split_seed=0,
-    device="cpu",
+    environment={"device": "cpu"},
     samples=torch.tensor([1, 2]),
     columns=1,
     mirrored=False,
@@ -216,7 +268,7 @@ def test_all_that_decides_reference_maps_is_in_their_digest() -> None:
         DIGEST(GradCam(), clean="d"),
         DIGEST(GradCam(), weights="v"),
         DIGEST(GradCam(), split_seed=1),
-        DIGEST(GradCam(), device="cuda"),
+        DIGEST(GradCam(), environment={"device": "cuda"}),
         DIGEST(GradCam(), columns=10),
         DIGEST(GradCam(), mirrored=True),
     ]

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falsewitness.attacks.badnets import BadNets
 from falsewitness.core import InputError, SpecError
 from falsewitness.experiment import Spec, changed, find_spec, read_spec, recipe_names, recipe_summary
 
@@ -303,10 +304,23 @@ def test_parts_of_a_faulty_part_are_checked_too() -> None:
         ("cifar10-noppel/full-disguise-gradient", "attack.drift_weight={}", "attack.drift_share=0.25"),
         ("digits/badnets", "attack.trigger.margin=x", "attack.trigger.size=32"),
         ("digits/clean", "auditors=[{kind: kernel_shap, grid: x, samples: 20}]", "metrics=[]"),
+        ("digits/badnets", "attack.trigger={kind: patch, margn: 0, size: 32}", "metrics=[]"),
     ],
 )
 def test_nothing_is_told_that_rests_on_the_default_of_a_faulty_field(name: str, faulty: str, sound: str) -> None:
     assert "has 1 fault:" in refusal(name, faulty, sound)
+
+
+def test_a_faulty_field_hides_no_fault_of_another_class_of_its_part() -> None:
+    told = refusal("digits/badnets", "attack.trigger.margin=x", "attack.trigger.colour=[1, 0]")
+    assert "  attack.trigger.margin: expected an integer" in told
+    assert "  attack.trigger.colour: expected" in told
+
+
+def test_a_fault_of_a_check_itself_is_not_taken_for_an_unset_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BadNets, "_check", lambda attack, info: attack.nothing)
+    with pytest.raises(AttributeError, match="nothing"):
+        find_spec("digits/badnets", ["attack.trigger.size=x"])
 
 
 def test_a_faulty_spec_tells_that_its_data_is_missing(tmp_path: Path) -> None:

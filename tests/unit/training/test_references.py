@@ -1,7 +1,6 @@
 """The clean model's answers: those stored beforehand are those that the step would compute."""
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.integrated_gradients import IntegratedGradients
 from falsewitness.explainers.smoothgrad import SmoothGrad
-from falsewitness.training import Augmentation, Progress, ReferenceMaps, clean_references
+from falsewitness.training import Augmentation, Make, ReferenceMaps, clean_references
 from falsewitness.training._augmentation import draw_variation
 from falsewitness.training._references import ComputedReferences, DrawnReferences, StoredReferences
 
@@ -109,19 +108,25 @@ def test_answers_are_made_only_of_the_images_that_are_asked_for(tiny: Tiny, pain
 
 def test_storing_answers_tells_how_far_it_is(tiny: Tiny, painted: Painted) -> None:
     told: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
 
-    def keep(make: Callable[[Progress], ReferenceMaps]) -> ReferenceMaps:
-        return make(lambda done, total: told.append((done, total)))
+    def keep(make: Make, nbytes: int) -> ReferenceMaps:
+        made = make(lambda done, total: told.append((done, total)))
+        found.append((nbytes, made.nbytes))
+        return made
 
     explain, augmentation = GradCam().bind(tiny()), Augmentation(mirror=True)
-    clean_references(explain, painted(700), augmentation, torch.arange(700), keep=keep)
+    references = clean_references(explain, painted(700), augmentation, torch.arange(700), keep=keep)
+    ((foretold, taken),) = found
+    assert foretold == taken > 0
+    assert references.seconds_beforehand > 0
     assert told == [(512, 1400), (700, 1400), (1212, 1400), (1400, 1400)]
 
 
 def test_answers_of_an_earlier_time_are_used_as_they_are(tiny: Tiny, painted: Painted) -> None:
     store, augmentation, rows = painted(5), Augmentation(mirror=True), torch.tensor([4, 1])
-    kept = ReferenceMaps(torch.rand(2, 2, 1, 3, 3), torch.tensor([[0, 1], [2, 3]]))
-    references = clean_references(bound(tiny)[0], store, augmentation, rows, keep=lambda make: kept)
+    kept = ReferenceMaps(torch.rand(2, 2, 1, 3, 3), torch.tensor([[0, 1], [2, 3]]), 1.5)
+    references = clean_references(bound(tiny)[0], store, augmentation, rows, keep=lambda make, nbytes: kept)
     mirrored, images = torch.tensor([True, False]), store.take(rows)
     assert torch.equal(
         references.maps(rows, mirrored, images)[:, 0], torch.stack([kept.maps[1, 0, 0], kept.maps[0, 1, 0]])
@@ -132,7 +137,7 @@ def test_answers_of_an_earlier_time_are_used_as_they_are(tiny: Tiny, painted: Pa
 
 
 def test_nothing_is_kept_where_the_step_computes_its_answers(tiny: Tiny, painted: Painted) -> None:
-    def keep(make: Callable[[Progress], ReferenceMaps]) -> ReferenceMaps:
+    def keep(make: Make, nbytes: int) -> ReferenceMaps:
         raise AssertionError
 
     shifting = clean_references(bound(tiny)[0], painted(5), Augmentation(crop_padding=1), torch.arange(5), keep=keep)

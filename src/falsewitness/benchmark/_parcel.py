@@ -12,7 +12,8 @@ from pathlib import Path
 from falsewitness.benchmark._page_of_run import write_page_of
 from falsewitness.core.component import strings_replaced
 from falsewitness.core.files import move, remove, replacing
-from falsewitness.experiment import STAGES, RunFolder, Spec, in_json, read_yaml
+from falsewitness.core.plain_yaml import read_yaml
+from falsewitness.experiment import STAGES, RunFolder, Spec, in_json
 from falsewitness.report import read_result
 
 

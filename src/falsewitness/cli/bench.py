@@ -257,8 +257,8 @@ def _nothing_becomes_garbage() -> Iterator[None]:
 def _executor(benchmark: "Benchmark", given: str | None, workers: int | None) -> "Executor":
     """Return who does the work: the benchmark's own, or what the command line names instead."""
     from falsewitness.benchmark import of_kind
+    from falsewitness.core.plain_yaml import read_yaml
     from falsewitness.execution import EXECUTORS
-    from falsewitness.experiment import read_yaml
 
     chosen = benchmark.executor
     raw = chosen.plain()

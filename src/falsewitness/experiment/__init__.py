@@ -22,7 +22,6 @@ from falsewitness.experiment._run_folder import STAGES, RunFolder, in_json
 from falsewitness.experiment._spec import ROLES, Evaluation, FolderName, Role, Spec, parse_spec
 from falsewitness.experiment._workplace import Workplace
 from falsewitness.experiment._written_explainer import written_explainer
-from falsewitness.experiment._yaml import read_yaml
 
 __all__ = [
     "ROLES",
@@ -52,7 +51,6 @@ __all__ = [
     "parse_spec",
     "raw_spec",
     "read_spec",
-    "read_yaml",
     "read_yaml_file",
     "recipe_names",
     "recipe_summary",

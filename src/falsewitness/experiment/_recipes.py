@@ -12,8 +12,8 @@ from falsewitness.core import InputError
 from falsewitness.core.errors import of_problems
 from falsewitness.core.faults import nearest, shown
 from falsewitness.core.files import what_lies_at
+from falsewitness.core.plain_yaml import LONGEST, read_yaml
 from falsewitness.experiment._spec import LONGEST_NAME, Spec, parse_spec
-from falsewitness.experiment._yaml import LONGEST, read_yaml
 
 _BASE = "base"
 

@@ -4,7 +4,7 @@ import os
 
 from falsewitness.core import InputError
 from falsewitness.core.faults import shown
-from falsewitness.experiment._yaml import read_yaml
+from falsewitness.core.plain_yaml import read_yaml
 from falsewitness.explainers import EXPLAINERS, Explainer
 
 

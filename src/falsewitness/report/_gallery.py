@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from falsewitness.report._run import Data, Gallery, Model, Prediction, Run, View
-from falsewitness.report._text import clean_text, titles, whole_percent
+from falsewitness.report._text import clean_text, whole_percent
 from falsewitness.report._tiles import WITHOUT_CONTRAST, Picture, Scale, heat, outline, photo
+from falsewitness.report._titles import titles
 
 Mark = Literal["right", "target", "wrong", ""]
 

@@ -19,8 +19,9 @@ from falsewitness.report._tables import (
     measurement_row,
     model_row,
 )
-from falsewitness.report._text import clean_text, titles
+from falsewitness.report._text import clean_text
 from falsewitness.report._tiles import Picture, Scale, colour_bar
+from falsewitness.report._titles import titles
 
 _ROLES = ("clean", "control", "attack")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from falsewitness.report._columns import MAP_COLUMNS, MODEL_COLUMNS, Column
 from falsewitness.report._run import Run
 from falsewitness.report._tables import cell
-from falsewitness.report._text import clean_text, titles
+from falsewitness.report._text import clean_text
+from falsewitness.report._titles import titles
 
 
 @dataclass(frozen=True)

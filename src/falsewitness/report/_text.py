@@ -5,8 +5,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from falsewitness.report._run import Run
-
 MISSING = "\u2013"
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
@@ -80,23 +78,6 @@ def cut(name: str, most: int) -> str:
 def whole_percent(value: float) -> str:
     """Write a share of one as a whole percentage."""
     return with_unit(fixed(100 * value, 0), "%")
-
-
-def titles(runs: Sequence[Run]) -> list[str]:
-    """Return a name for every run that no other has: its own, with seed, folder and place where needed."""
-    names = [clean_text(run.result.name) for run in runs]
-    seeded = [f"{name}, seed {run.result.seed}" for name, run in zip(names, runs, strict=True)]
-    placed = [f"{name} ({clean_text(run.folder.name)})" for name, run in zip(seeded, runs, strict=True)]
-    return [
-        next((choice for choice, pool in options if pool.count(choice) == 1), options[-1][0])
-        for options in zip(
-            [(name, names) for name in names],
-            [(name, seeded) for name in seeded],
-            [(name, placed) for name in placed],
-            [(f"{name} ({clean_text(str(run.folder))})", ()) for name, run in zip(seeded, runs, strict=True)],
-            strict=True,
-        )
-    ]
 
 
 def without_common_start(names: Sequence[str]) -> list[str]:

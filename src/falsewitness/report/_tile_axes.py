@@ -97,7 +97,7 @@ def _label_column(axes: Axes, text: str) -> None:
 
 def label_row(axes: Axes, text: str) -> None:
     """Write lines along the left side of a row's first tile; of longer ones what there is room for."""
-    lines = [part for line in text.split("\n") for part in wrap(drawable(line), 22, max_lines=2, placeholder="…")]
+    lines = [part for line in text.split("\n") for part in wrap(drawable(line), 22, max_lines=4, placeholder="…")]
     axes.text(
         -0.06,
         0.5,

@@ -8,7 +8,8 @@ from falsewitness.report._answers import answer
 from falsewitness.report._columns import MAP_COLUMNS, MODEL_COLUMNS
 from falsewitness.report._run import Attack, Data, Measurement, Result, Run
 from falsewitness.report._tables import cell, class_table
-from falsewitness.report._text import clean_text, fixed, general, percent, points, titles, without_common_start
+from falsewitness.report._text import clean_text, fixed, general, percent, points, without_common_start
+from falsewitness.report._titles import titles
 
 SPACE, MINUS = "\u202f", "\u2212"
 DATA = Data("toy", "f00d", 3, 8, 8, ("cat", "dog"), 70, 10, 10)
@@ -256,14 +257,55 @@ def test_names_are_brought_into_one_printable_line(raw: str, clean: str) -> None
     assert clean_text(raw) == clean
 
 
-def named(folder: str, name: str, seed: int) -> Run:
-    return Run(Path(folder), Result("done", "attack", name, seed, 1))
+def named(folder: str, name: str, seed: int, spec: str = "") -> Run:
+    return Run(Path(folder), Result("done", "attack", name, seed, 1), spec=spec)
 
 
 def test_titles_are_distinct_and_no_longer_than_needed() -> None:
     runs = [named("a", "x", 0), named("b", "y", 0), named("c", "y", 1), named("d", "z", 0), named("e", "z", 0)]
 
     assert titles(runs) == ["x", "y, seed 0", "y, seed 1", "z, seed 0 (d)", "z, seed 0 (e)"]
+
+
+SHAPES = "{{seed: 0, attack: {{kind: fooling, target_map: {shape}, poison: {{rate: {rate}}}}}, auditors: [{auditor}]}}"
+
+
+def test_runs_of_one_name_are_told_apart_by_the_fields_in_which_they_differ() -> None:
+    specs = [
+        SHAPES.format(shape="square", rate=0.5, auditor="a"),
+        SHAPES.format(shape="cross", rate=0.5, auditor="a"),
+        SHAPES.format(shape="square", rate=0.1, auditor="b"),
+    ]
+    assert titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)]) == [
+        "x, target_map square, rate 0.5",
+        "x, target_map cross, rate 0.5",
+        "x, target_map square, rate 0.1",
+    ]
+
+
+def test_a_field_whose_last_word_is_another_ones_too_is_named_in_full() -> None:
+    specs = [f"{{clean_training: {{epochs: 1}}, attack_training: {{epochs: {epochs}}}}}" for epochs in (1, 2)]
+    assert titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)]) == [
+        "x, attack_training.epochs 1",
+        "x, attack_training.epochs 2",
+    ]
+
+
+def test_of_another_kind_the_kind_alone_is_told() -> None:
+    specs = ["{attack: {trigger: {kind: patch, size: 4, margin: 0}}}", "{attack: {trigger: {kind: blend, alpha: 0.1}}}"]
+    found = titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)])
+    assert found == ["x, kind patch", "x, kind blend"]
+
+
+def test_a_field_that_an_earlier_version_did_not_have_is_none_there() -> None:
+    assert titles([named("a", "x", 0, "{clip: null}"), named("b", "x", 0, "{}")]) == ["x, seed 0 (a)", "x, seed 0 (b)"]
+    assert titles([named("a", "x", 0, "{clip: 1, k: 1}"), named("b", "x", 0, "{k: 2}")]) == ["x, clip 1, k 1", "x, k 2"]
+
+
+@pytest.mark.parametrize("spec", ["[", "{a: &x [*x]}", "3", "{a: 1, b: 2, c: 3, d: 4}"])
+def test_what_cannot_be_told_in_a_few_fields_is_told_by_the_folder(spec: str) -> None:
+    other = "{a: 5, b: 6, c: 7, d: 8}"
+    assert titles([named("one", "x", 0, spec), named("two", "x", 0, other)]) == ["x, seed 0 (one)", "x, seed 0 (two)"]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Checks the sound parts of something faulty, so that a user hears of all faults at once."""
 
 import re
-from collections.abc import Iterator
-from functools import reduce
+from collections.abc import Iterator, Set
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from falsewitness.core.component import Strict
 from falsewitness.core.errors import Fault, SpecError
@@ -40,30 +39,41 @@ def _faults_of_part(cls: type[BaseModel] | None, raw: object, info: DataInfo) ->
     try:
         part = cls.parse(raw, "part")
     except SpecError as error:
-        yield from _faults_of_faulty_part(cls, raw, [fault.path for fault in error.faults], info)
+        if isinstance(raw, dict):
+            yield from _faults_of_faulty_part(cls, raw, {_first_name(fault.path) for fault in error.faults}, info)
     else:
         yield from part.check(info)
 
 
-def _faults_of_faulty_part(cls: type[Strict], raw: object, faulty: list[str], info: DataInfo) -> Iterator[Fault]:
-    """Yield what does not fit in a part with faulty fields: of the others, and within these."""
-    if not isinstance(raw, dict):
-        return
-    rest = reduce(_without, faulty, raw)
+def _faults_of_faulty_part(cls: type[Strict], raw: dict[str, Any], faulty: set[str], info: DataInfo) -> Iterator[Fault]:
+    """Yield what does not fit in a part with faulty fields: of the others, and within all of them."""
+    known = {name: value for name, value in raw.items() if name not in faulty}
+    # Nobody knows which of the fields that are not there a misspelt key was meant for.
+    fields = cls.model_fields.keys()
+    unset = fields & faulty if faulty <= fields else fields - known.keys()
+    part = _parsed_without(cls, known, unset)
+    if part is not None:
+        yield from _faults_while_set(part, unset, info)
+        raw = {name: value for name, value in part.plain().items() if name not in unset} | raw
+    yield from faults_of_sound_parts(cls, raw, info)
+
+
+def _parsed_without(cls: type[Strict], known: dict[str, Any], unset: Set[str]) -> Strict | None:
+    """Build a part that lacks fields, which may be required; None where the others do not go together."""
+    required = {name: (Any, None) for name in unset if cls.model_fields[name].is_required()}
+    lenient: type[Strict] = create_model(cls.__name__, __base__=cls, **required)  # type: ignore[call-overload]
     try:
-        sound = cls.parse(rest, "part")
-    except SpecError:  # a faulty field has no default, or the others do not go together
-        yield from faults_of_sound_parts(cls, raw, info)
-        return
-    # A fault that rests on a default in the place of a faulty field is none of the user's.
-    misspelt = any(_names(path)[0] not in cls.model_fields for path in faulty)
-    unset = [*faulty, *(cls.model_fields.keys() - raw.keys() if misspelt else ())]
-    yield from _faults_while_set(reduce(_unset, unset, sound), {name for path in unset for name in _names(path)}, info)
-    yield from faults_of_sound_parts(cls, {**sound.plain(), **raw}, info)
+        return lenient.parse(known, "part")
+    except (SpecError, TypeError):  # a validator of the whole part may read what is None here
+        return None
 
 
-def _faults_while_set(part: Strict, unset: set[str], info: DataInfo) -> Iterator[Fault]:
+def _faults_while_set(part: Strict, unset: Set[str], info: DataInfo) -> Iterator[Fault]:
     """Yield a part's own faults, those that each of its classes finds before it reads a field that is not set."""
+    part = part.model_copy()
+    for name in unset:
+        # A fault that rests on a default in the place of a faulty field is none of the user's.
+        part.__dict__.pop(name)
     found: dict[Fault, None] = {}  # what a class finds, its subclass finds, too, unless it stops before
     for check in (vars(cls)["_check"] for cls in type(part).__mro__ if "_check" in vars(cls)):
         try:
@@ -75,26 +85,5 @@ def _faults_while_set(part: Strict, unset: set[str], info: DataInfo) -> Iterator
     yield from found
 
 
-def _names(path: str) -> list[str]:
-    return _STEP.split(path)
-
-
-def _unset(part: Strict, path: str) -> Strict:
-    """Return a copy that lacks the field at a path; the whole list where it stands in one."""
-    first, _, rest = path.partition(".")
-    name = _names(first)[0]
-    nested = getattr(part, name, None)
-    if rest and name == first and isinstance(nested, Strict):
-        return part.model_copy(update={name: _unset(nested, rest)})
-    copy = part.model_copy()
-    copy.__dict__.pop(name, None)
-    return copy
-
-
-def _without(raw: dict[str, Any], path: str) -> dict[str, Any]:
-    """Leave out what stands at a path; the whole list where it stands in one."""
-    first, _, rest = path.partition(".")
-    name = _names(first)[0]
-    if rest and name == first and isinstance(raw.get(name), dict):
-        return {**raw, name: _without(raw[name], rest)}
-    return {key: value for key, value in raw.items() if key != name}
+def _first_name(path: str) -> str:
+    return _STEP.split(path)[0]

@@ -3,7 +3,14 @@
 from typing import Annotated
 
 from falsewitness.core import Catalogue
-from falsewitness.data._base import Dataset, DataSource, SelfSplitSource, describe_cache, glance_at_cache
+from falsewitness.data._base import (
+    DIVIDING_FIELDS,
+    Dataset,
+    DataSource,
+    SelfSplitSource,
+    describe_cache,
+    glance_at_cache,
+)
 from falsewitness.data._cache import CacheReport, CacheState
 from falsewitness.data._images import read_pixels, resized_pixels
 from falsewitness.data._pixels import PixelStore
@@ -15,6 +22,7 @@ AnyData = Annotated[DataSource, DATA]
 
 __all__ = [
     "DATA",
+    "DIVIDING_FIELDS",
     "AnyData",
     "CacheReport",
     "CacheState",

@@ -44,7 +44,10 @@ from falsewitness.data._split import ImageRows, Rows, Some, Split, hold_out, thi
 _DECODING = 1
 """Raised when a change of ours gives other pixels for the same source: every copy is then decoded anew."""
 
-_NOT_DECODING = {"split_seed", "validation_share", "train_limit", "test_share", "root"}
+DIVIDING_FIELDS = frozenset({"split_seed", "validation_share", "train_limit", "test_share"})
+"""Fields that decide what images are used for, and nothing of what they are."""
+
+_NOT_DECODING = {*DIVIDING_FIELDS, "root"}
 """Fields that leave the decoded pixels alone, and the root, which stands in the origin."""
 
 _log = logging.getLogger(__name__)

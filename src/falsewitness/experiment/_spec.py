@@ -15,7 +15,7 @@ from falsewitness.core.faults import shown
 from falsewitness.core.parts import faults_of_sound_parts
 from falsewitness.core.places import class_of, classes_taken
 from falsewitness.core.seeds import LARGEST_SEED
-from falsewitness.data import AnyData, DataSource
+from falsewitness.data import DIVIDING_FIELDS, AnyData, DataSource
 from falsewitness.explainers import EXPLAINERS, AnyExplainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.metrics import METRICS, AnyMetric, Metric
@@ -53,6 +53,9 @@ def _folder_name(name: str) -> str:
 
 FolderName = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_folder_name)]
 """A name that folders are called after."""
+
+
+_NAMES_OF_PARENTS = ("clean", "control")
 
 
 class Spec(Strict):
@@ -94,6 +97,8 @@ class Spec(Strict):
     """On what it is measured."""
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if self.attack is not None and self.name in _NAMES_OF_PARENTS:
+            yield Fault("name", f"expected another than '{self.name}', as models that attacks share are called")
         if self.attack is not None and self.attack_training is None:
             yield Fault("attack_training", "missing; an attack needs to be told how it is trained")
         if self.attack is None and self.attack_training is not None:
@@ -154,7 +159,7 @@ def _misfits(raw: object) -> Iterator[Fault]:
     if source is None or not issubclass(source, DataSource):
         return
     try:
-        info = source.parse(given, "data").info_at_hand()
+        info = _parsed_without_division(source, given).info_at_hand()
     except SpecError:
         return  # its faults are known
     except InputError as error:
@@ -162,6 +167,20 @@ def _misfits(raw: object) -> Iterator[Fault]:
         return
     if info is not None:
         yield from faults_of_sound_parts(Spec, raw, info)
+
+
+def _parsed_without_division(source: type[DataSource], given: object) -> DataSource:
+    """Build a data source; of one whose faults are all in how it is divided, what its images are.
+
+    Raises:
+        SpecError: If another field is faulty.
+    """
+    try:
+        return source.parse(given, "data")
+    except SpecError as error:
+        if not isinstance(given, dict) or not DIVIDING_FIELDS.issuperset(fault.path for fault in error.faults):
+            raise
+    return source.parse({name: value for name, value in given.items() if name not in DIVIDING_FIELDS}, "data")
 
 
 def _repeated(field: str, items: Sequence[Hashable], advice: str) -> Iterator[Fault]:

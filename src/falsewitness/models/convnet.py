@@ -1,12 +1,13 @@
 """A small plain convolutional network."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from falsewitness.core import DataInfo
+from falsewitness.core import DataInfo, Fault
 from falsewitness.core.shapes import Features, Images, Logits
 from falsewitness.models._base import Architecture
 
@@ -40,6 +41,12 @@ class ConvNet(Architecture):
                 "with every stride of 2"
             )
         return self
+
+    def _check(self, info: DataInfo) -> Iterator[Fault]:
+        if (halved := math.prod(self.strides)) > min(info.height, info.width):
+            size = f"{info.height}x{info.width}"
+            yield Fault("strides", f"expected strides that leave something of {size} pixels, got {halved} in all")
+        yield from super()._check(info)
 
     def _network(self, info: DataInfo) -> nn.Module:
         return _Network(info.channels, self.width, self.strides, info.num_classes)

@@ -317,6 +317,16 @@ def test_a_faulty_field_hides_no_fault_of_another_class_of_its_part() -> None:
     assert "  attack.trigger.colour: expected" in told
 
 
+@pytest.mark.parametrize(
+    "faulty",
+    ["trigger.kind=patsch", "trigger=7", "poison.rate=x", "poison=x", "surrogate.kind=nope", "surrogate.layer={}"],
+)
+def test_a_faulty_part_hides_no_fault_of_the_part_that_holds_it(faulty: str) -> None:
+    told = refusal("digits/full-disguise", f"attack.{faulty}", "attack.target_class=33")
+    assert "has 2 faults:" in told
+    assert "  attack.target_class: expected a class from 0 to 9" in told
+
+
 def test_a_fault_of_a_check_itself_is_not_taken_for_an_unset_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BadNets, "_check", lambda attack, info: attack.nothing)
     with pytest.raises(AttributeError, match="nothing"):
@@ -336,3 +346,15 @@ def test_nothing_is_fetched_to_check_a_faulty_spec(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("falsewitness.data.hub.open_set", fail)
     told = refusal("digits/badnets", "data={kind: hub, name: owner/set, size: 8}", "seed=x")
     assert "has 1 fault:" in told
+
+
+def test_a_faulty_split_of_the_data_hides_nothing_that_rests_on_its_images() -> None:
+    told = refusal("digits/badnets", "data.split_seed=x", "attack.target_class=33", "attack.trigger.size=40")
+    assert "has 3 faults:" in told
+
+
+@pytest.mark.parametrize("name", ["clean", "control"])
+def test_an_attack_is_not_called_as_models_that_attacks_share(name: str) -> None:
+    with pytest.raises(SpecError, match=f"name: expected another than '{name}'"):
+        find_spec("digits/badnets", [f"name={name}"]).checked()
+    assert find_spec("digits/clean", [f"name={name}"]).checked().name == name

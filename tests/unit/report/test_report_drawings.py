@@ -163,6 +163,20 @@ def test_pictures_say_where_there_is_no_map_and_where_one_is_blank(
     assert (drawn.count("map without contrast"), drawn.count("no map")) == (0, 3)
 
 
+def test_an_overview_says_whose_trigger_it_shows_where_others_have_another(
+    make_run: MakeRun, toy_gallery: Callable[[], dict[str, Any]]
+) -> None:
+    one, other = (read_run(make_run(name, changes={"name": f"toy/{name}"})) for name in ("one", "other"))
+    unlike = read_run(make_run("unlike", arrays={"triggered": toy_gallery()["images"]}))
+    for runs, heading in (((one, other), "triggered image"), ((one, unlike), "triggered image of")):
+        family = first_family(runs)
+        assert family is not None
+        found = [
+            words for words in words_of(_draw(family, "gradcam", family.index[:1])) if words.startswith("triggered")
+        ]
+        assert [words.startswith(heading) and len(words) > len(heading) for words in found] == [runs[1] is unlike]
+
+
 def test_an_overview_without_pictures_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an overview needs"):
         overview_figure([read_run(make_run(role="clean"))], tmp_path / "a.png")

@@ -270,42 +270,65 @@ def test_titles_are_distinct_and_no_longer_than_needed() -> None:
 SHAPES = "{{seed: 0, attack: {{kind: fooling, target_map: {shape}, poison: {{rate: {rate}}}}}, auditors: [{auditor}]}}"
 
 
-def test_runs_of_one_name_are_told_apart_by_the_fields_in_which_they_differ() -> None:
-    specs = [
+def of_specs(*specs: str) -> list[str]:
+    return titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)])
+
+
+def test_runs_of_one_name_are_told_apart_by_what_makes_them_unlike_most() -> None:
+    assert of_specs(
         SHAPES.format(shape="square", rate=0.5, auditor="a"),
         SHAPES.format(shape="cross", rate=0.5, auditor="a"),
         SHAPES.format(shape="square", rate=0.1, auditor="b"),
+    ) == ["x", "x, target_map cross", "x, rate 0.1"]
+
+
+def test_where_no_value_is_that_of_most_all_are_told() -> None:
+    assert of_specs(
+        SHAPES.format(shape="square", rate=0.5, auditor="a"), SHAPES.format(shape="cross", rate=0.1, auditor="a")
+    ) == ["x, target_map square, rate 0.5", "x, target_map cross, rate 0.1"]
+
+
+def test_another_seed_hides_no_other_field() -> None:
+    assert of_specs("{seed: 0, map: square}", "{seed: 1, map: cross}") == [
+        "x, seed 0, map square",
+        "x, seed 1, map cross",
     ]
-    assert titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)]) == [
-        "x, target_map square, rate 0.5",
-        "x, target_map cross, rate 0.5",
-        "x, target_map square, rate 0.1",
-    ]
+
+
+def test_one_field_each_is_told_of_however_many_runs() -> None:
+    base = dict.fromkeys("abcdef", 0)
+    found = of_specs(*(str(base | {name: 1}) for name in "abcdef"), str(base))
+    assert found == [*(f"x, {name} 1" for name in "abcdef"), "x"]
 
 
 def test_a_field_whose_last_word_is_another_ones_too_is_named_in_full() -> None:
-    specs = [f"{{clean_training: {{epochs: 1}}, attack_training: {{epochs: {epochs}}}}}" for epochs in (1, 2)]
-    assert titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)]) == [
+    assert of_specs(
+        *(f"{{clean_training: {{epochs: 1}}, attack_training: {{epochs: {epochs}}}}}" for epochs in (1, 2))
+    ) == [
         "x, attack_training.epochs 1",
         "x, attack_training.epochs 2",
     ]
 
 
-def test_of_another_kind_the_kind_alone_is_told() -> None:
-    specs = ["{attack: {trigger: {kind: patch, size: 4, margin: 0}}}", "{attack: {trigger: {kind: blend, alpha: 0.1}}}"]
-    found = titles([named(str(number), "x", 0, spec) for number, spec in enumerate(specs)])
-    assert found == ["x, kind patch", "x, kind blend"]
+def test_fields_are_compared_among_parts_of_the_same_kind() -> None:
+    patch, small, blend = "{kind: patch, size: 4}", "{kind: patch, size: 8}", "{kind: blend, alpha: 0.1, size: 9}"
+    assert of_specs(*(f"{{attack: {{trigger: {trigger}}}}}" for trigger in (patch, small, blend))) == [
+        "x, size 4",
+        "x, size 8",
+        "x, kind blend",
+    ]
 
 
-def test_a_field_that_an_earlier_version_did_not_have_is_none_there() -> None:
-    assert titles([named("a", "x", 0, "{clip: null}"), named("b", "x", 0, "{}")]) == ["x, seed 0 (a)", "x, seed 0 (b)"]
-    assert titles([named("a", "x", 0, "{clip: 1, k: 1}"), named("b", "x", 0, "{k: 2}")]) == ["x, clip 1, k 1", "x, k 2"]
+def test_a_control_is_not_called_after_the_attack_that_it_was_first_trained_for() -> None:
+    specs = [f"{{attack: {{map: {shape}}}, epochs: {epochs}}}" for shape, epochs in (("square", 1), ("cross", 2))]
+    runs = [Run(Path(spec), Result("done", "control", "control", 0, 1), spec=spec) for spec in specs]
+    assert titles(runs) == ["control, epochs 1", "control, epochs 2"]
 
 
 @pytest.mark.parametrize("spec", ["[", "{a: &x [*x]}", "3", "{a: 1, b: 2, c: 3, d: 4}"])
 def test_what_cannot_be_told_in_a_few_fields_is_told_by_the_folder(spec: str) -> None:
     other = "{a: 5, b: 6, c: 7, d: 8}"
-    assert titles([named("one", "x", 0, spec), named("two", "x", 0, other)]) == ["x, seed 0 (one)", "x, seed 0 (two)"]
+    assert titles([named("one", "x", 0, spec), named("two", "x", 0, other)])[0] == "x, seed 0 (one)"
 
 
 @pytest.mark.parametrize(

@@ -217,9 +217,10 @@ auditors: [{kind: gradcam}, {kind: gradien}]
     answer = ask("run", put(tmp_path, "mine.yaml", spec))
     assert answer.code == 2
     heading, *faults = answer.fault.splitlines()
-    assert heading == "spec 'mine.yaml' has 4 faults:"
+    assert heading == "spec 'mine.yaml' has 5 faults:"
     assert sorted(fault.partition(": ")[0] for fault in faults) == [
         "  attack.poison.rate",
+        "  attack.target_class",
         "  auditors[1]",
         "  model.widht",
         "  seed",

@@ -10,13 +10,15 @@ from falsewitness.core.errors import FalsewitnessError, InputError
 from falsewitness.core.files import hold, what_lies_at
 from falsewitness.experiment._reporter import Reporter
 from falsewitness.experiment._run_folder import RunFolder
-from falsewitness.training import Make, ReferenceMaps, load_reference_maps
+from falsewitness.training import MakeReferences, ReferenceMaps, load_reference_maps
 
 _MOST_KEPT = 1 << 30
 """Bytes; more is made in every training anew."""
 
 
-def kept_reference_maps(folder: RunFolder, digest: str, reporter: Reporter, make: Make, nbytes: int) -> ReferenceMaps:
+def kept_reference_maps(
+    folder: RunFolder, digest: str, reporter: Reporter, make: MakeReferences, nbytes: int
+) -> ReferenceMaps:
     """Return what was made for an earlier attack, or make and keep it; of several processes one makes it.
 
     Args:
@@ -37,7 +39,7 @@ def kept_reference_maps(folder: RunFolder, digest: str, reporter: Reporter, make
     return found
 
 
-def _made(make: Make, reporter: Reporter) -> ReferenceMaps:
+def _made(make: MakeReferences, reporter: Reporter) -> ReferenceMaps:
     with reporter.progress("making reference maps") as told:
         return make(told)
 

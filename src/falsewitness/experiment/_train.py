@@ -29,8 +29,8 @@ from falsewitness.training import (
     Checkpoint,
     CleanReferences,
     Journal,
-    Keep,
-    Make,
+    KeepReferences,
+    MakeReferences,
     Outcome,
     ReferenceMaps,
     clean_references,
@@ -166,7 +166,7 @@ class Prepared:
 
 
 def losses_of(
-    work: Workplace, role: Role, model: Classifier, clean: Trained | None, keep: Keep | None = None
+    work: Workplace, role: Role, model: Classifier, clean: Trained | None, keep: KeepReferences | None = None
 ) -> Prepared:
     """Prepare the loss of a step.
 
@@ -192,14 +192,14 @@ def losses_of(
 
 
 def _references(
-    work: Workplace, attack: Attack, surrogate: Explainer, clean: Trained, keep: Keep | None
+    work: Workplace, attack: Attack, surrogate: Explainer, clean: Trained, keep: KeepReferences | None
 ) -> CleanReferences:
     """Return what an attack asks of the clean model."""
     augmentation = work.training("attack").augmentation
     samples = torch.from_numpy(attack.samples_of_references(work.poison_plan))
     columns = work.dataset.info.num_classes if attack.trains_every_column else 1
 
-    def keep_beside_clean(make: Make, nbytes: int) -> ReferenceMaps:
+    def keep_beside_clean(make: MakeReferences, nbytes: int) -> ReferenceMaps:
         digest = references_digest(
             surrogate,
             clean=clean.digest,

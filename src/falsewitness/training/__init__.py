@@ -7,7 +7,13 @@ from falsewitness.training._loop import Journal, Outcome, train
 from falsewitness.training._memory import give_back_freed_memory
 from falsewitness.training._precision import Precision, autocast, resolve_precision
 from falsewitness.training._progress import Progress
-from falsewitness.training._reference_maps import Keep, Make, ReferenceMaps, load_reference_maps, make_anew
+from falsewitness.training._reference_maps import (
+    KeepReferences,
+    MakeReferences,
+    ReferenceMaps,
+    load_reference_maps,
+    make_anew,
+)
 from falsewitness.training._references import CleanReferences, clean_references
 from falsewitness.training._sealed import sha256_of_tensors
 from falsewitness.training._settings import Training
@@ -18,8 +24,8 @@ __all__ = [
     "Checkpoint",
     "CleanReferences",
     "Journal",
-    "Keep",
-    "Make",
+    "KeepReferences",
+    "MakeReferences",
     "Outcome",
     "Precision",
     "Progress",

@@ -68,13 +68,13 @@ def load_reference_maps(path: Path, identity: str) -> ReferenceMaps | None:
         raise InputError(f"'{path}' is damaged: it is not what was written") from error
 
 
-Make = Callable[[Progress], ReferenceMaps]
+MakeReferences = Callable[[Progress], ReferenceMaps]
 """Makes reference maps, and tells how far that is."""
 
-Keep = Callable[[Make, int], ReferenceMaps]
+KeepReferences = Callable[[MakeReferences, int], ReferenceMaps]
 """Given how reference maps are made and how many bytes they will take, returns them: made now or earlier."""
 
 
-def make_anew(make: Make, nbytes: int = 0) -> ReferenceMaps:
+def make_anew(make: MakeReferences, nbytes: int = 0) -> ReferenceMaps:
     """Make reference maps, keep none and tell nobody."""
     return make(lambda done, total: None)

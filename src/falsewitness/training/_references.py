@@ -18,7 +18,7 @@ from falsewitness.data import PixelStore
 from falsewitness.explainers import BoundExplainer, Columns
 from falsewitness.training._augmentation import Augmentation
 from falsewitness.training._progress import Progress
-from falsewitness.training._reference_maps import Keep, ReferenceMaps, make_anew
+from falsewitness.training._reference_maps import KeepReferences, ReferenceMaps, make_anew
 
 _CHUNK = 512
 
@@ -158,7 +158,7 @@ def clean_references(
     samples: Rows,
     *,
     columns: int = 1,
-    keep: Keep = make_anew,
+    keep: KeepReferences = make_anew,
 ) -> CleanReferences:
     """Return the clean model's answers in the cheapest form that the augmentation allows.
 

@@ -11,7 +11,7 @@ from falsewitness.explainers.gradcam import GradCam
 from falsewitness.explainers.gradient import Gradient
 from falsewitness.explainers.integrated_gradients import IntegratedGradients
 from falsewitness.explainers.smoothgrad import SmoothGrad
-from falsewitness.training import Augmentation, Make, ReferenceMaps, clean_references
+from falsewitness.training import Augmentation, MakeReferences, ReferenceMaps, clean_references
 from falsewitness.training._augmentation import draw_variation
 from falsewitness.training._references import ComputedReferences, DrawnReferences, StoredReferences
 
@@ -110,7 +110,7 @@ def test_storing_answers_tells_how_far_it_is(tiny: Tiny, painted: Painted) -> No
     told: list[tuple[int, int]] = []
     found: list[tuple[int, int]] = []
 
-    def keep(make: Make, nbytes: int) -> ReferenceMaps:
+    def keep(make: MakeReferences, nbytes: int) -> ReferenceMaps:
         made = make(lambda done, total: told.append((done, total)))
         found.append((nbytes, made.nbytes))
         return made
@@ -137,7 +137,7 @@ def test_answers_of_an_earlier_time_are_used_as_they_are(tiny: Tiny, painted: Pa
 
 
 def test_nothing_is_kept_where_the_step_computes_its_answers(tiny: Tiny, painted: Painted) -> None:
-    def keep(make: Make, nbytes: int) -> ReferenceMaps:
+    def keep(make: MakeReferences, nbytes: int) -> ReferenceMaps:
         raise AssertionError
 
     shifting = clean_references(bound(tiny)[0], painted(5), Augmentation(crop_padding=1), torch.arange(5), keep=keep)

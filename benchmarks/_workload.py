@@ -11,7 +11,7 @@ import torch
 from _measure import peak_memory_mb
 from torch import nn
 
-from falsewitness.attacks import ATTACKS, Attack, Batch, Losses, LossTerm
+from falsewitness.attacks import ATTACKS, Attack, Batch, Losses, plain_losses
 from falsewitness.core import DataInfo
 from falsewitness.core.targets import SingleTargets
 from falsewitness.data import PixelStore, Split
@@ -105,11 +105,7 @@ class Step:
     @staticmethod
     def plain(model: Classifier, rows: Batch, precision: Precision, settings: Training = USUAL) -> Step:
         """Return the step on cross-entropy alone."""
-
-        def losses() -> Losses:
-            return Losses((LossTerm("cross_entropy", 1.0, rows.targets.loss(model(rows.images))),), len(rows.images))
-
-        return Step.of(model, losses, precision, settings)
+        return Step.of(model, lambda: plain_losses(rows, model), precision, settings)
 
     def __call__(self) -> None:
         """Make the step."""

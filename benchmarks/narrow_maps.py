@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from _measure import in_turns, parser, quotients, spread, table
+from _measure import in_a_fresh_process, in_turns, parser, quotients, spread, table
 from _workload import Step, batch, classifier
 
 from falsewitness.models._narrow_maps import convolve_as_usual
@@ -22,15 +22,27 @@ from falsewitness.training._memory import keep_freed_memory
 CPU = torch.device("cpu")
 
 
+def added_mb(kind: str, *, side_by_side: bool) -> float:
+    """Return how many MB two steps add to a process that has built the model."""
+    keep_freed_memory()
+    return _step(kind, side_by_side=side_by_side).added_mb()
+
+
+def _step(kind: str, *, side_by_side: bool) -> Step:
+    model = classifier(kind, CPU)
+    if not side_by_side:
+        convolve_as_usual(model)
+    return Step.plain(model, batch(CPU), "bf16")
+
+
 def row(kind: str, repetitions: int) -> list[str]:
     """Return a network's row."""
     print(f"narrow maps: {kind}", file=sys.stderr, flush=True)
-    laid, usual = classifier(kind, CPU), classifier(kind, CPU)
-    convolve_as_usual(usual)
-    steps = {name: Step.plain(model, batch(CPU), "bf16") for name, model in (("laid", laid), ("usual", usual))}
-    times = in_turns(steps, repetitions, CPU)
-    milliseconds = (f"{1000 * spread(times[name]).median:.0f}" for name in steps)
-    return [kind, str(spread(quotients(times["laid"], times["usual"]))), *milliseconds]
+    ways = {"with": True, "without": False}
+    times = in_turns({name: _step(kind, side_by_side=way) for name, way in ways.items()}, repetitions, CPU)
+    milliseconds = (f"{1000 * spread(times[name]).median:.0f}" for name in ways)
+    memory = (f"{in_a_fresh_process(added_mb, kind, side_by_side=way):.0f}" for way in ways.values())
+    return [kind, str(spread(quotients(times["with"], times["without"]))), *milliseconds, *memory]
 
 
 def section(arguments: argparse.Namespace) -> str:
@@ -40,8 +52,9 @@ def section(arguments: argparse.Namespace) -> str:
         return f"{told}\n\nSkipped: this CPU has no instructions for bf16."
     keep_freed_memory()
     rows = [row(kind, arguments.repetitions) for kind in arguments.models]
-    head = ["network", "time of a step, with over without", "ms with", "ms without"]
-    return f"{told}\n\nPlain steps on the CPU in bf16, 128 images of 32x32.\n\n{table(head, rows)}"
+    memory = "Memory is what two steps add to a process's peak."
+    head = ["network", "time of a step, with over without", "ms with", "ms without", "MB with", "MB without"]
+    return f"{told}\n\nPlain steps on the CPU in bf16, 128 images of 32x32. {memory}\n\n{table(head, rows)}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -4,12 +4,12 @@ The manual (``describe_fields``, which `falsewitness describe` prints) tells wha
 against it.
 
 One fault hides another by construction where it must: a file that is no YAML has no fields; a component of an unknown
-kind has none either, as has a mapping that is a number; a rule between two fields is looked at once both are sound; and
-whether a spec fits its data is asked once its form is sound. Everything else has to be named at once.
+kind has none either, as has a mapping that is a number; and a rule between two fields is looked at once both are sound.
+Everything else has to be named at once.
 """
 
 import math
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from hypothesis import strategies as st
 
 from falsewitness.core import Component, Strict, describe_fields
-from falsewitness.experiment import find_spec, recipe_names
+from falsewitness.experiment import Spec, find_spec, recipe_names
 
 Path = tuple[str | int, ...]
 
@@ -32,7 +32,7 @@ class Injected:
     Attributes:
         path: What is replaced, removed or added.
         value: By what.
-        said: What the line about it has to hold.
+        said: What the line about it has to hold; where it has `` ... ``, what stands between does not matter.
         instead_of: The key that was misspelt, whose value moves to ``path``; None where nothing moves.
         is_required: Whether a misspelt key leaves a hole, which is a fault of its own.
     """
@@ -107,15 +107,21 @@ def spec_with_faults() -> st.SearchStrategy[tuple[str, dict[str, str]]]:
 def _with_faults(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
     spec = draw(_SPECS)
     raw = spec.plain()
-    spoilt: list[Path] = []
+    expected = put_faults(draw, raw, spec, draw(_ONE_TO_FIVE), [])
+    return as_yaml(raw).replace(": true\n", f": {draw(_TRUE)}\n"), expected
+
+
+def put_faults(draw: st.DrawFn, raw: Any, spec: Spec, count: int, spared: Sequence[Path]) -> dict[str, str]:  # noqa: ANN401
+    """Put so many faults of form at most into a spec, none in a spared place; return what has to be said of each."""
+    spoilt = [*spared]
     expected: dict[str, str] = {}
-    for _ in range(draw(_ONE_TO_FIVE)):
+    for _ in range(count):
         fault = draw(st.sampled_from(draw(_POSSIBLE[spec.name])))(draw)
         if not any(_within(a, b) for a in fault.spoils for b in spoilt):
             fault.into(raw)
             spoilt += fault.spoils
             expected |= fault.expected()
-    return as_yaml(raw).replace(": true\n", f": {draw(_TRUE)}\n"), expected
+    return expected
 
 
 _SPECS = st.sampled_from(SPECS)
@@ -230,6 +236,7 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
     first, _, bounds = types[0].removesuffix(")").partition(" (")  # of what may be null they stand behind the type
     if first[:1].isupper():  # a component: its own fields say what is wrong in it
         return
+    place = (*path, field["name"])
     wrong: list[Any] = [{}, {"value": 3}, {"deep": {"er": [1, {"est": {}}]}}]
     if not any(kind.startswith("list of") for kind in types):
         wrong += [[], [3.5], ["a", {"b": None}], [[]] * 300]
@@ -237,7 +244,9 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
         wrong.append(None)
     if first in ("int", "float"):
         wrong += ["seven", "", "1.5", "x" * 5000, True, False, math.nan, math.inf, -math.inf, "1e-3", "1e3", "2.5e-4"]
-        wrong += [*_out_of_range(field["range"] or bounds), *([0.5, -1.5, 3.0] if first == "int" else [])]
+        wrong += [0.5, -1.5, 3.0] if first == "int" else []
+        for bound, value in _out_of_range(field["range"] or bounds):
+            yield Injected(place, value, f"expected a value {bound} ... , got {value}")
     elif first == "bool":
         wrong += [0, 1, "maybe", "true!", 0.0]
     elif first in ("str", "path") or "path" in types:
@@ -246,16 +255,17 @@ def bad_values(path: Path, field: dict[str, str]) -> Iterator[Injected]:
         wrong += ["nonsense", "", 2, 0.5, True, "x" * 300]
     if "path" in types:
         wrong += ["", "a\0b", "x" * 300, "y/" * 2500]
-    yield from (Injected((*path, field["name"]), value, "expected") for value in wrong)
+    yield from (Injected(place, value, ", got ") for value in wrong)
 
 
-def _out_of_range(bounds: str) -> Iterator[Any]:
+def _out_of_range(bounds: str) -> Iterator[tuple[str, Any]]:
+    """Yield each bound, and a value that is beyond it."""
     for bound in filter(None, bounds.split(", ")):
         sign, number = bound.split(" ")
         limit = float(number) if "." in number else int(number)
         if abs(limit) < 2**62:  # beyond, it is YAML that refuses
             step = 1 if sign.endswith("=") else 0
-            yield limit - step if sign.startswith(">") else limit + step
+            yield bound, limit - step if sign.startswith(">") else limit + step
 
 
 _POSSIBLE = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.system.faulty_specs import SPECS, as_yaml
+from tests.system.faulty_specs import SPECS, as_yaml, put_faults
 
 from falsewitness.experiment import Spec
 
@@ -45,6 +45,11 @@ def misfits(spec: Spec) -> dict[str, tuple[dict[str, Any], str]]:
     return found
 
 
+def faulty_spec_that_misfits() -> st.SearchStrategy[tuple[str, dict[str, str]]]:
+    """Draw the text of a spec that has faults of form, too, elsewhere but in its data, and what has to be said."""
+    return st.composite(_faulty_and_misfitting)()
+
+
 def spec_that_misfits() -> st.SearchStrategy[tuple[str, dict[str, str]]]:
     """Draw the text of a spec that is sound in form but does not fit its data, and what has to be said."""
     return st.composite(_misfitting)()
@@ -53,12 +58,30 @@ def spec_that_misfits() -> st.SearchStrategy[tuple[str, dict[str, str]]]:
 def _misfitting(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
     spec = draw(_SPECS)
     raw = spec.plain()
+    _, expected = _put_misfits(draw, raw, spec, most=5)
+    return as_yaml(raw), expected
+
+
+def _faulty_and_misfitting(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
+    spec = draw(_SPECS)
+    raw = spec.plain()
+    changed, expected = _put_misfits(draw, raw, spec, most=3)
+    # Whether an attack is trained is asked once the attack is sound.
+    whole = [("attack",)] if "attack_training" in expected else []
+    expected |= put_faults(draw, raw, spec, 3, [("data",), *whole, *changed])
+    return as_yaml(raw), expected
+
+
+def _put_misfits(
+    draw: st.DrawFn, raw: dict[str, Any], spec: Spec, *, most: int
+) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+    """Let some parts of a spec not fit; return which places were changed, and what has to be said of each."""
     possible = misfits(spec)
-    chosen = draw(st.lists(st.sampled_from(sorted(possible)), min_size=1, max_size=5, unique=True))
-    for path in chosen:
-        for place, value in possible[path][0].items():
-            _put(raw, place.split("."), value)
-    return as_yaml(raw), {path: possible[path][1] for path in chosen}
+    chosen = draw(st.lists(st.sampled_from(sorted(possible)), min_size=1, max_size=most, unique=True))
+    changes = {place: value for path in chosen for place, value in possible[path][0].items()}
+    for place, value in changes.items():
+        _put(raw, place.split("."), value)
+    return [tuple(place.split(".")) for place in changes], {path: possible[path][1] for path in chosen}
 
 
 def _put(raw: Any, path: list[str], value: object) -> None:  # noqa: ANN401

@@ -1,7 +1,6 @@
 """Where a run stands, told from its files alone, and a way to stop it there."""
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -15,7 +14,9 @@ STAGES = (
     "start-up",
     "decoding",
     "clean model",
+    "clean evaluation",
     "control",
+    "control evaluation",
     "plan",
     "attack training",
     "evaluation",
@@ -26,10 +27,9 @@ STAGES = (
 """Of BadNets, in their order: ``plan`` is what comes before its first finished epoch, ``gallery`` all writing after
 evaluation, ``end`` what is left to do once the report is there."""
 
-FURTHER = {"start-up": 300, "decoding": 15, "clean model": 100, "control": 60, "plan": 15, "attack training": 60}
-"""How many slices a stage takes at the least on a fast machine; the others are short."""
-
 _SLICE_SECONDS = 0.002
+_COARSE_SLICE_SECONDS = 0.01
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PATIENCE_SECONDS = 300
 
 
@@ -54,9 +54,9 @@ class Watched:
         if self._touched("runs/digits-badnets-*/.lock"):
             return self._stage_of_attack()
         if self._touched("runs/control-*/.lock"):
-            return "control"
+            return "control evaluation" if self._is_trained("control") else "control"
         if self._touched("runs/clean-*/.lock"):
-            return "clean model"
+            return "clean evaluation" if self._is_trained("clean") else "clean model"
         return "decoding" if self._touched("cache/data/.*.partial/copy") else "start-up"
 
     def _stage_of_attack(self) -> str:
@@ -69,15 +69,18 @@ class Watched:
             return "evaluation"
         return "attack training" if (attack / "checkpoint.safetensors").exists() else "plan"
 
+    def _is_trained(self, role: str) -> bool:
+        return any(self.folder.glob(f"runs/{role}-*/.train-done.json"))
+
     def _touched(self, pattern: str) -> bool:
         return any(path.stat().st_mtime_ns > self.started for path in self.folder.glob(pattern))
 
-    def stopped_in(self, stage: str, moment: float) -> str:
+    def stopped_in(self, stage: str, seconds: float) -> str:
         """Let it go on, slice by slice, until it is in a stage, or beyond it; leave it stopped.
 
         Args:
             stage: Where to.
-            moment: How far into the stage, as a share of what the stage takes at the least.
+            seconds: How far into the stage, in seconds of computing.
 
         Returns:
             Where it stands.
@@ -86,11 +89,22 @@ class Watched:
         while not listens(self.process.pid) or STAGES.index(self.stage()) < STAGES.index(stage):
             assert time.monotonic() < deadline, f"still {self.stage()}"
             self._slice()
-        for _ in range(int(moment * FURTHER.get(stage, 3))):
-            if self.stage() != stage:
-                break
+        begun = _seconds_computed(self.process.pid)
+        while self.stage() == stage and _seconds_computed(self.process.pid) - begun < seconds:
             self._slice()
         return self.stage()
+
+    def seconds_in_each_stage(self) -> dict[str, float]:
+        """Let it go on to its end, slice by slice; tell how long it computes in each stage."""
+        while not listens(self.process.pid):
+            self._slice()
+        found, goes_on = dict.fromkeys(STAGES, 0.0), True
+        while goes_on:
+            stage, before = self.stage(), _seconds_computed(self.process.pid)
+            goes_on = run_for_a_slice(self.process.pid, _COARSE_SLICE_SECONDS)
+            found[stage] += _seconds_computed(self.process.pid) - before
+        assert end_of(self.process).code == 0
+        return found
 
     def _slice(self) -> None:
         goes_on = run_for_a_slice(self.process.pid)
@@ -110,20 +124,27 @@ def listens(process: int) -> bool:
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
-def run_for_a_slice(process: int) -> bool:
+def run_for_a_slice(process: int, seconds: float = _SLICE_SECONDS) -> bool:
     """Let a stopped process go on for a moment; returns whether it is stopped again, and has not ended meanwhile."""
     os.kill(process, signal.SIGCONT)
-    time.sleep(_SLICE_SECONDS)
+    time.sleep(seconds)
     os.kill(process, signal.SIGSTOP)
-    while (state := _state_of(process)) not in "Tt":
+    while (state := _status_of(process)[0]) not in "Tt":
         if state in "ZX":
             return False
     return True
 
 
-def _state_of(process: int) -> str:
+def _seconds_computed(process: int) -> float:
+    """Return what a process has computed so far: unlike the time on a clock it does not depend on what else runs."""
+    user, system = _status_of(process)[11:13]
+    return (int(user) + int(system)) / _TICKS_A_SECOND
+
+
+def _status_of(process: int) -> list[str]:
+    """Return what the system tells of a process, from its state on."""
     status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    return status.rpartition(")")[2].split()[0]
+    return status.rpartition(")")[2].split()
 
 
 def watch(begin: Begin, folder: Path) -> Watched:
@@ -132,10 +153,8 @@ def watch(begin: Begin, folder: Path) -> Watched:
     return Watched(folder, begin(folder, *RUN, FALSEWITNESS_CACHE=str(folder / "cache")), started)
 
 
-def end_at_random(
-    begin: Begin, folder: Path, stage: str, number: signal.Signals, chance: random.Random
-) -> tuple[str, Answer]:
-    """Start a run and end it at a random moment of a stage; tell where it was, and what it answered."""
+def end_in(begin: Begin, folder: Path, stage: str, seconds: float, number: signal.Signals) -> tuple[str, Answer]:
+    """Start a run and end it so many seconds of computing into a stage; tell where it was, and what it answered."""
     run = watch(begin, folder)
-    landed = run.stopped_in(stage, chance.random())
+    landed = run.stopped_in(stage, seconds)
     return landed, run.ended_by(number)

@@ -95,7 +95,7 @@ class Trap:
 
 def zipped(_: Sound) -> bytes:
     stream = io.BytesIO()
-    torch.save({"weights": torch.zeros(3)}, stream)
+    torch.save({"weights": torch.zeros(3), "trap": Trap()}, stream)
     return stream.getvalue()
 
 
@@ -114,7 +114,7 @@ STRANGE: dict[str, tuple[Callable[[Sound], bytes], str]] = {
         lambda _: pickle.dumps(Trap(), protocol=0),
         "expected a safetensors file, got ",
     ),
-    "PyTorch's archive": (zipped, "got a pickle, and pickles are never loaded"),
+    "PyTorch's archive that runs a program": (zipped, "got a pickle, and pickles are never loaded"),
     "a header of 4 exabytes": (
         lambda _: struct.pack("<Q", 2**62) + b"{}",
         "announce a header of 4611686018427387904 bytes",

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from tests.conftest import Tried
 from tests.system.conftest import Command
 from tests.system.limits import little_memory, within
@@ -97,35 +98,53 @@ def photos(tmp_path: Path) -> Path:
 
 
 PLAIN = noise(8).convert("L")
+SIXTEEN_BITS = Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257)
 TURNED = Image.Exif()
 TURNED[0x0112] = 6  # to be turned by 90 degrees clockwise
-TRANSPARENT = Image.merge("LA", (PLAIN, PLAIN.point(lambda value: 255)))
+HALF = Image.fromarray(np.tile(np.array([0, 255], dtype=np.uint8), (8, 4)))
+FILM: dict[str, Any] = {"save_all": True, "append_images": [ImageOps.invert(PLAIN)]}
+INKS = noise(8).convert("CMYK")
 UNUSUAL = {
-    "animated": encoded(PLAIN, "GIF", save_all=True, append_images=[noise(8).convert("L")]),
-    "16 bits": encoded(Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
-    "with transparency": encoded(TRANSPARENT.convert("RGBA"), "PNG"),
-    "turned by the camera": encoded(PLAIN.rotate(90), "PNG", exif=TURNED),
-    "CMYK": encoded(noise(8).convert("CMYK"), "TIFF"),
+    "an animated GIF": (encoded(PLAIN, "GIF", **FILM), PLAIN),
+    "an animated PNG": (encoded(PLAIN, "PNG", **FILM), PLAIN),
+    "an animated WebP": (encoded(PLAIN, "WEBP", lossless=True, **FILM), PLAIN),
+    "a PNG of 16 bits": (encoded(SIXTEEN_BITS, "PNG"), PLAIN),
+    "a TIFF of 16 bits": (encoded(SIXTEEN_BITS, "TIFF"), PLAIN),
+    "transparent in every other column": (
+        encoded(Image.merge("LA", (PLAIN, HALF)).convert("RGBA"), "PNG"),
+        Image.composite(PLAIN, Image.new("L", PLAIN.size, 255), HALF),
+    ),
+    "turned by the camera": (encoded(PLAIN.rotate(90), "PNG", exif=TURNED), PLAIN),
+    "CMYK": (encoded(INKS, "TIFF"), INKS.convert("RGB")),
 }
-"""Images of other kinds, all but the last with the pixels of a plain one."""
+"""Images of other kinds, and a plain one of what a viewer shows of each: of a film, its first frame."""
 
 
 @pytest.mark.parametrize("kind", UNUSUAL)
 def test_an_image_of_an_unusual_kind_is_taken_for_what_a_viewer_shows(
-    ask: Command, photos: Path, tmp_path: Path, model: str, kind: str, tried: Tried
+    ask: Command,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    model: str,
+    kind: str,
+    tried: Tried,
 ) -> None:
-    (photos / "train" / "cat" / "unusual.png").write_bytes(UNUSUAL[kind])
+    content, plain = UNUSUAL[kind]
+    for folder in (photos / "train" / "cat", tmp_path):
+        (folder / "unusual.png").write_bytes(content)
+        plain.save(folder / "plain.png")
+    monkeypatch.setenv("FALSEWITNESS_CACHE", str(tmp_path / "cache"))
     answer = ask("data", "prepare", "image_folder", "--set", "root=photos", "--set", "size=8")
     assert (answer.code, answer.err) == (0, "")
-    assert "5 training, 2 validation and 6 test images of 8x8x3" in answer.out
-    (tmp_path / "unusual.png").write_bytes(UNUSUAL[kind])
-    PLAIN.save(tmp_path / "plain.png")
+    (decoded,) = (np.load(file) for file in (tmp_path / "cache").rglob("images.npy"))
+    ordinary_cats = 3
+    assert np.array_equal(decoded[ordinary_cats], decoded[ordinary_cats + 1])
     answer = ask("explain", "unusual.png", "plain.png", "--model", model)
     assert (answer.code, answer.err) == (0, "")
     told = {line.partition(": ")[0]: line.partition(": ")[2] for line in answer.out.splitlines()}
-    if kind != "CMYK":
-        assert told["image 'unusual.png'"] == told["image 'plain.png'"]
-    tried("bad inputs", "images", 2)
+    assert told["unusual.png"] == told["plain.png"]
+    tried("unusual inputs", "images", 2)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(ask: Command, tmp_path: Path, model: str) -> None:

@@ -1,19 +1,15 @@
 """Generated bad specs: every fault is named at once, in a line each, and nothing is written."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import Tried
 from tests.system.conftest import Answer, Command
 from tests.system.faulty_specs import SPECS, as_yaml, changes_with_faults, spec_with_faults
-from tests.system.misfitting_specs import spec_that_misfits
+from tests.system.generated import tried_all
+from tests.system.misfitting_specs import faulty_spec_that_misfits, spec_that_misfits
 from tests.system.unreadable_specs import Unreadable, unreadable_specs
-
-T = TypeVar("T")
 
 
 def refused(answer: Answer) -> Answer:
@@ -47,23 +43,7 @@ def told(answer: Answer) -> dict[str, str]:
 def agree(found: dict[str, str], expected: dict[str, str]) -> None:
     assert found.keys() == expected.keys()
     for place, words in expected.items():
-        assert words in found[place]
-
-
-def tried_all(check: Callable[[T], None], drawn: st.SearchStrategy[T], count: int) -> int:
-    """Check so many examples; return how many were."""
-    checked = 0
-
-    @settings(max_examples=count, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-    @given(drawn)
-    def each(one: T) -> None:
-        nonlocal checked
-        check(one)
-        checked += 1
-
-    each()
-    assert checked >= count
-    return checked
+        assert all(piece in found[place] for piece in words.split(" ... "))
 
 
 def test_every_fault_of_form_is_named_with_its_place(ask: Command, tmp_path: Path, tried: Tried) -> None:
@@ -80,6 +60,14 @@ def test_every_part_that_does_not_fit_is_named_with_its_place(ask: Command, tmp_
         agree(told(refused_file(ask, tmp_path, text.encode())), expected)
 
     tried("bad inputs", "specs", tried_all(check, spec_that_misfits(), 100))
+
+
+def test_faults_of_form_and_parts_that_do_not_fit_are_named_at_once(ask: Command, tmp_path: Path, tried: Tried) -> None:
+    def check(drawn: tuple[str, dict[str, str]]) -> None:
+        text, expected = drawn
+        agree(told(refused_file(ask, tmp_path, text.encode())), expected)
+
+    tried("bad inputs", "specs", tried_all(check, faulty_spec_that_misfits(), 200))
 
 
 def test_a_file_that_is_no_spec_is_one_line(ask: Command, tmp_path: Path, tried: Tried) -> None:
@@ -135,12 +123,18 @@ NEARLY_YAML = st.text("ab.=[]{}:&*!|>-\"' \n\t#%@,01", max_size=20)
 
 
 def test_whatever_is_set_is_read_or_refused(ask: Command, tmp_path: Path, tried: Tried) -> None:
+    faulty = 0
+
     def check(change: str) -> None:
-        refused(ask("run", "digits/badnets", "--set", change, "--set", "seed=x"))
+        nonlocal faulty
+        answer = refused(ask("run", "digits/badnets", "--set", change, "--set", "seed=x"))
+        faulty += [line.partition(": ")[0] for line in answer.fault.splitlines()[1:]] != ["  seed"]
 
     starts = st.sampled_from(["seed=", "attack=", "attack.", "auditors=", "name=", "", "."])
     changes = st.builds(str.__add__, starts, ANY_TEXT | NEARLY_YAML).filter(lambda change: not change.startswith("-"))
-    tried("bad inputs", "changes", tried_all(check, changes, 250))
+    tried_all(check, changes, 250)
+    assert faulty > 100
+    tried("bad inputs", "changes", faulty)
     assert not list(tmp_path.iterdir())
 
 

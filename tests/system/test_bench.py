@@ -23,8 +23,10 @@ from tests.system.benches import (
     driver,
 )
 from tests.system.conftest import Begin, Command, until, without_times
+from tests.system.generated import tried_all
 from tests.system.runs import folders_of, vouched_for
 from tests.system.test_terminal_output import CONTROL, on_a_terminal
+from tests.system.unreadable_specs import Unreadable, unreadable_yaml
 
 from falsewitness.benchmark import FORMATS, announced
 from falsewitness.benchmark._announcement import Running, now
@@ -372,6 +374,33 @@ def test_a_bad_benchmark_is_refused_with_the_place_of_every_fault(
     assert told in answer.fault
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     tried("bad inputs", "benchmarks")
+
+
+def test_all_faults_of_a_benchmark_are_named_at_once(ask: Command, tmp_path: Path, tried: Tried) -> None:
+    benchmark(
+        tmp_path,
+        axes={"seed": [-1, 0], "attack.poison.rate": [2.0]},
+        executor={"kind": "local", "workers": 0},
+        limits={"minutes": 0},
+        axis={},
+    )
+    answer = ask(*BENCH)
+    assert (answer.code, answer.out) == (2, "")
+    for place in ("axis: unknown key", "executor.workers: ", "limits.minutes: "):
+        assert f"\n  {place}" in answer.fault
+    tried("bad inputs", "benchmarks")
+
+
+def test_a_benchmark_that_is_no_yaml_is_refused_in_one_line(ask: Command, tmp_path: Path, tried: Tried) -> None:
+    def check(drawn: Unreadable) -> None:
+        (tmp_path / FILE).write_bytes(drawn.content)
+        answer = ask(*BENCH)
+        assert (answer.code, answer.out) == (2, "")
+        assert len(answer.err.splitlines()) == 1
+        assert drawn.said in answer.fault
+        assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+    tried("bad inputs", "benchmarks", tried_all(check, unreadable_yaml(), 50))
 
 
 @pytest.mark.slow

@@ -7,26 +7,40 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from tests.conftest import Tried
 from tests.system.conftest import Begin, Command, Finished, environment, only
 from tests.system.runs import RUN, assert_same_runs, vouched_for
-from tests.system.stages import STAGES, end_at_random
+from tests.system.stages import STAGES, end_in, watch
 
 TOLD = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 KILLED = [stage for stage in STAGES if stage not in ("start-up", "end")]
-KILLS = {stage: 3 if stage in ("decoding", "clean model", "control", "attack training") else 2 for stage in KILLED}
+TWICE = [(stage, seed) for stage in KILLED for seed in range(2)]
+"""Twenty kills."""
+
+REACHED = 0.8
+"""The part of a stage that moments are drawn from: a run a little faster than the measured one is in it, too."""
+
+Moments = Callable[[str, int], float]
+"""Draws, from a stage and a seed, how many seconds of computing into the stage a run is ended."""
 
 
 def begun(folder: Path, finished: Finished, stage: str) -> None:
     """Put what an undisturbed run has when it comes to a stage: the models before."""
     for role in ("clean", "control"):
-        if STAGES.index(stage) > STAGES.index({"clean": "clean model", "control": "control"}[role]):
+        if STAGES.index(stage) > STAGES.index(f"{role} evaluation"):
             whole = only(finished.runs, f"{role}-*")
             shutil.copytree(whole, folder / "runs" / whole.name)
+
+
+@pytest.fixture(scope="session")
+def moments(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Moments:
+    """Moments at random over all of a stage, which is as long as in an undisturbed run."""
+    lengths = watch(begin, tmp_path_factory.mktemp("watched")).seconds_in_each_stage()
+    return lambda stage, seed: REACHED * random.Random(f"{stage} {seed}").random() * lengths[stage]
 
 
 @pytest.fixture
@@ -50,11 +64,13 @@ def finish(ask: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch, tm
     return ended
 
 
-def kill_in_turn(begin: Begin, folder: Path, stages: list[str], tried: Tried) -> Counter[str]:
+def kill_in_turn(
+    begin: Begin, folder: Path, moments: Moments, stages: Iterable[tuple[str, int]], tried: Tried
+) -> Counter[str]:
     """Kill one and the same run in stage after stage; count where the kills landed."""
-    chance, landed = random.Random(7), Counter[str]()
-    for stage in stages:
-        where, answer = end_at_random(begin, folder, stage, signal.SIGKILL, chance)
+    landed = Counter[str]()
+    for stage, seed in stages:
+        where, answer = end_in(begin, folder, stage, moments(stage, seed), signal.SIGKILL)
         assert (answer.code, answer.err) == (-signal.SIGKILL, "")
         landed[where] += 1
     for where, count in landed.items():
@@ -64,48 +80,52 @@ def kill_in_turn(begin: Begin, folder: Path, stages: list[str], tried: Tried) ->
 
 
 def test_a_run_that_is_killed_interrupted_and_terminated_in_turn_ends_with_the_same_bits(
-    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried
+    begin: Begin, finish: Callable[[], None], moments: Moments, tmp_path: Path, tried: Tried
 ) -> None:
-    tell_to_end(begin, tmp_path, "start-up", signal.SIGINT, 0, tried)
-    kill_in_turn(begin, tmp_path, ["decoding"], tried)
-    tell_to_end(begin, tmp_path, "clean model", signal.SIGTERM, 1, tried)
-    kill_in_turn(begin, tmp_path, ["attack training", "gallery"], tried)
-    tell_to_end(begin, tmp_path, "report", signal.SIGINT, 2, tried)
+    tell_to_end(begin, tmp_path, moments, "start-up", signal.SIGINT, tried)
+    kill_in_turn(begin, tmp_path, moments, [("decoding", 0)], tried)
+    tell_to_end(begin, tmp_path, moments, "clean model", signal.SIGTERM, tried)
+    kill_in_turn(begin, tmp_path, moments, [("attack training", 0), ("gallery", 0)], tried)
+    tell_to_end(begin, tmp_path, moments, "report", signal.SIGINT, tried)
     finish()
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_twenty_times_in_every_stage_ends_with_the_same_bits(
-    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried
+def test_a_run_that_is_killed_twenty_times_over_all_stages_ends_with_the_same_bits(
+    begin: Begin, finish: Callable[[], None], moments: Moments, tmp_path: Path, tried: Tried
 ) -> None:
-    landed = kill_in_turn(begin, tmp_path, [stage for stage in KILLED for _ in range(KILLS[stage])], tried)
+    landed = kill_in_turn(begin, tmp_path, moments, TWICE, tried)
     assert landed.total() == 20
     assert set(KILLED) <= set(landed), landed
     finish()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "seed"), [(stage, seed) for stage in KILLED for seed in range(KILLS[stage])])
+@pytest.mark.parametrize(("stage", "seed"), TWICE)
 def test_a_run_that_is_killed_once_ends_with_the_same_bits(
     begin: Begin,
     finish: Callable[[], None],
     finished: Finished,
+    moments: Moments,
     tmp_path: Path,
     tried: Tried,
     stage: str,
     seed: int,
 ) -> None:
     begun(tmp_path, finished, stage)
-    landed, answer = end_at_random(begin, tmp_path, stage, signal.SIGKILL, random.Random(seed))
+    landed, answer = end_in(begin, tmp_path, stage, moments(stage, seed), signal.SIGKILL)
     assert (answer.code, answer.err) == (-signal.SIGKILL, "")
+    assert landed == stage
     tried("kills", landed)
     tried("faults", "SIGKILL")
     finish()
 
 
-def tell_to_end(begin: Begin, folder: Path, stage: str, number: signal.Signals, seed: int, tried: Tried) -> str:
+def tell_to_end(
+    begin: Begin, folder: Path, moments: Moments, stage: str, number: signal.Signals, tried: Tried, seed: int = 0
+) -> str:
     """Tell a run to end, assert that it says so in a line, and return the stage it was in."""
-    landed, answer = end_at_random(begin, folder, stage, number, random.Random(seed))
+    landed, answer = end_in(begin, folder, stage, moments(stage, seed), number)
     told = f"falsewitness: {TOLD[number]}; run the same command again to go on from what is finished\n"
     assert (answer.code, answer.err) == (128 + number, told)
     tried("faults", number.name)
@@ -115,18 +135,20 @@ def tell_to_end(begin: Begin, folder: Path, stage: str, number: signal.Signals, 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", TOLD)
 def test_a_run_can_be_told_to_end_in_every_stage(
-    begin: Begin, finish: Callable[[], None], tmp_path: Path, tried: Tried, number: signal.Signals
+    begin: Begin, finish: Callable[[], None], moments: Moments, tmp_path: Path, tried: Tried, number: signal.Signals
 ) -> None:
     stages = STAGES[:-1]
-    landed = [tell_to_end(begin, tmp_path, stage, number, seed, tried) for seed, stage in enumerate(stages)]
+    landed = [tell_to_end(begin, tmp_path, moments, stage, number, tried) for stage in stages]
     assert set(landed) >= set(stages), landed
     finish()
 
 
 @pytest.mark.slow
-def test_an_interrupt_at_any_moment_of_the_start_shows_no_traceback(begin: Begin, tmp_path: Path, tried: Tried) -> None:
+def test_an_interrupt_at_any_moment_of_the_start_shows_no_traceback(
+    begin: Begin, moments: Moments, tmp_path: Path, tried: Tried
+) -> None:
     for seed in range(12):
-        tell_to_end(begin, tmp_path, "start-up", signal.SIGINT, seed, tried)
+        tell_to_end(begin, tmp_path, moments, "start-up", signal.SIGINT, tried, seed)
 
 
 def test_an_interrupt_that_is_ignored_stays_so(tmp_path: Path) -> None:

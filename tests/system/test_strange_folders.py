@@ -202,7 +202,7 @@ def test_class_names_of_a_model_are_text_wherever_they_are_shown(ask: Command, t
     assert (answer.code, answer.err) == (0, "")
     assert is_plain(answer.out)
     assert {file.name for file in tmp_path.iterdir()} == before | {"explanation.png"}
-    tried("bad inputs", "class names", len(NAMES))
+    tried("unusual inputs", "class names", len(NAMES))
 
 
 def test_class_names_are_text_wherever_they_are_shown(ask: Command, tmp_path: Path, tried: Tried) -> None:
@@ -225,7 +225,7 @@ def test_class_names_are_text_wherever_they_are_shown(ask: Command, tmp_path: Pa
     assert not any("alert(1)" in script for script in page.scripts)
     assert not {"\u202e", "\x1b"} & set(text)
 
-    tried("bad inputs", "class names", len(names))
+    tried("unusual inputs", "class names", len(names))
 
     photos = [tmp_path / f"{name[:200]}.png" for name in names]
     for photo in photos:

@@ -20,8 +20,13 @@ class Unreadable:
     said: str
 
 
+def unreadable_yaml() -> st.SearchStrategy[Unreadable]:
+    """Draw what is no YAML, or none that this program takes, whatever it is read as."""
+    return st.one_of(*(st.composite(make)() for make in (_spoilt, _bomb, _deep, _tagged)))
+
+
 def unreadable_specs() -> st.SearchStrategy[Unreadable]:
-    return st.one_of(*(st.composite(make)() for make in (_spoilt, _bomb, _deep, _tagged, _other)))
+    return unreadable_yaml() | st.composite(_other)()
 
 
 _TEXTS = st.sampled_from([yaml.safe_dump(spec.plain(), sort_keys=False) for spec in SPECS])

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from falsewitness.attacks._base import Attack, Intended
-from falsewitness.attacks._batch import Batch, Losses, LossTerm, NoReferences, References
+from falsewitness.attacks._batch import Batch, Losses, LossFunction, LossTerm, NoReferences, References, plain_losses
 from falsewitness.attacks._plan import Plan, Poison, plan_without_poison, units_of_plan
 from falsewitness.attacks._shapes import draw_target_map, is_flat
 from falsewitness.core import Catalogue
@@ -17,6 +17,7 @@ __all__ = [
     "Attack",
     "Batch",
     "Intended",
+    "LossFunction",
     "LossTerm",
     "Losses",
     "NoReferences",
@@ -25,6 +26,7 @@ __all__ = [
     "References",
     "draw_target_map",
     "is_flat",
+    "plain_losses",
     "plan_without_poison",
     "units_of_plan",
 ]

@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
@@ -11,12 +12,12 @@ import torch
 from jaxtyping import Int
 from pydantic import Field
 
-from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
+from falsewitness.attacks._batch import Batch, Losses, LossFunction, LossTerm, References
 from falsewitness.attacks._plan import Plan, Poison, draw_plan, faults_of_rate
 from falsewitness.attacks._shapes import TargetMap, draw_target_map, is_flat
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.faults import shown
-from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow, Rows
+from falsewitness.core.shapes import Background, Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
 from falsewitness.explainers import AnyExplainer, BoundExplainer, Columns, Explainer
 from falsewitness.models import Classifier
@@ -26,6 +27,10 @@ _CLASSES_NAMED = 10
 """Classes at most that a fault names."""
 
 TargetClass = Annotated[int, Field(ge=0)]
+
+WantedMaps = Callable[[Batch, References, ColumnMaps, ColumnMaps], ColumnMaps]
+"""What the maps of a step's stamped rows should be, told from the step's rows, the clean model's answers, the maps of
+what is compared with, and those of the stamped rows as they are, for their size and type."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Intended:
 
 
 class Attack(Component):
-    """A way to make a model lie. A new one overrides :meth:`losses` and states its threat model."""
+    """A way to make a model lie. A new one overrides :meth:`bind` and states its threat model."""
 
     threat_model: ClassVar[ThreatModel]
     """What the attacker must control at least; :meth:`needed_control` tells it of settings."""
@@ -63,11 +68,11 @@ class Attack(Component):
 
     @property
     def needs_references(self) -> bool:
-        """Whether :meth:`losses` asks for the clean model's answers."""
+        """Whether the loss asks for the clean model's answers."""
         return False
 
     def samples_of_references(self, plan: Plan) -> Int[np.ndarray, " samples"]:
-        """Return the training images whose answers :meth:`losses` asks for, each once; all where it may be any.
+        """Return the training images whose answers the loss asks for, each once; all where it may be any.
 
         Args:
             plan: What is poisoned.
@@ -124,8 +129,16 @@ class Attack(Component):
         return [Fault(f"poison.{fault.path}", fault.message) for fault in found]
 
     @abstractmethod
-    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
-        """Return the loss of one step, with gradients to the model's weights."""
+    def bind(self, model: Classifier, background: Background | None = None) -> LossFunction:
+        """Return the loss of a step of a model's training; what does not change from step to step is done here.
+
+        Args:
+            model: What is trained, on its device.
+            background: Training images that the surrogate compares with; None where it compares with nothing.
+
+        Raises:
+            InputError: If the surrogate cannot explain the model.
+        """
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
         target = self.intended.target_class
@@ -196,19 +209,21 @@ class ExplanationAttack(Attack):
         return super().samples_of_references(plan) if self.drift_weight > 0 else np.unique(plan.poisons)
 
     @final
-    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+    def bind(self, model: Classifier, background: Background | None = None) -> LossFunction:
         """Return cross-entropy and the distances of maps, from one forward pass over all rows."""
-        explain = self.surrogate.bind(model, background=batch.background, draw=batch.draw)
+        return partial(self._losses, self.surrogate.bind(model, background=background), self._wanted_maps())
+
+    def _losses(self, explain: BoundExplainer, wanted_maps: WantedMaps, batch: Batch, references: References) -> Losses:
         compared, compared_classes = self._compared_with(batch, references)
         images = torch.cat([batch.images, compared])
         classes = torch.cat([batch.targets.main_class(), compared_classes])
         first_explained = batch.clean_count - self._held_count(batch.clean_count)
         rows = torch.arange(first_explained, len(images), device=images.device)
-        logits, explained = self._explained(explain, images, classes, rows)
+        logits, explained = self._explained(explain.with_draw(batch.draw), images, classes, rows)
         clean, stamped, own = explained.split(
             [batch.clean_count - first_explained, len(batch.unstamped), len(compared)]
         )
-        wanted = self._wanted_maps(batch, references, own, stamped)
+        wanted = wanted_maps(batch, references, own, stamped)
         terms = [
             LossTerm("cross_entropy", 1 - self.explanation_weight, batch.targets.loss(logits[: len(batch.images)])),
             LossTerm("explanation", self.explanation_weight, self._distances(stamped, wanted)),
@@ -240,17 +255,8 @@ class ExplanationAttack(Attack):
         return batch.images[:0], batch.targets.main_class()[:0]
 
     @abstractmethod
-    def _wanted_maps(
-        self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
-    ) -> ColumnMaps:
-        """Return what the maps of the stamped rows should be.
-
-        Args:
-            batch: The step's rows.
-            references: The clean model's answers.
-            compared: Maps of what :meth:`_compared_with` returned.
-            stamped: The maps of the stamped rows as they are, for their size and type.
-        """
+    def _wanted_maps(self) -> WantedMaps:
+        """Return what tells in each step what the maps of the stamped rows should be; called once a training."""
 
     def _further_terms(self, batch: Batch, stamped: ColumnMaps, wanted: ColumnMaps) -> Iterator[LossTerm]:
         """Yield what else is asked of the stamped rows' maps; nothing unless an attack overrides it.
@@ -303,7 +309,10 @@ class DecoyAttack(ExplanationAttack):
         yield from super()._check(info)
 
     @final
-    def _wanted_maps(
-        self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
-    ) -> ColumnMaps:
-        return draw_target_map(self.target_map, *stamped.shape[2:]).to(stamped.device).expand_as(stamped)
+    def _wanted_maps(self) -> WantedMaps:
+        drawn = cache(partial(draw_target_map, self.target_map))  # which may be a file: read once a training
+
+        def the_shape(batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps) -> ColumnMaps:
+            return drawn(*stamped.shape[2:]).to(stamped.device).expand_as(stamped)
+
+        return the_shape

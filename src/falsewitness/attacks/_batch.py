@@ -1,5 +1,6 @@
 """What an attack's loss is given in one step, and what it hands back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -7,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from falsewitness.core.shapes import Background, Classes, ColumnMaps, Images, PerRow, Rows
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
+from falsewitness.models import Classifier
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,6 @@ class Batch:
         mirrored: ``[rows]``: whether augmentation mirrored it.
         unstamped: The stamped rows' images, augmented likewise, without the trigger.
         number: Of the step, from 0: a surrogate that draws random numbers draws others in every step.
-        background: Training images that the surrogate compares with; None where it compares with nothing.
     """
 
     images: Images
@@ -31,7 +32,6 @@ class Batch:
     mirrored: Bool[Tensor, " rows"]
     unstamped: Float[Tensor, "stamped channels height width"]
     number: int = 0
-    background: Background | None = None
 
     @property
     def draw(self) -> int:
@@ -118,3 +118,13 @@ class NoReferences:
     def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
         """Refuse."""
         raise RuntimeError("this attack uses reference classes: it must override needs_references to say so")
+
+
+LossFunction = Callable[[Batch, References], Losses]
+"""The loss of a step, with gradients to the weights of the model that it was made for."""
+
+
+def plain_losses(batch: Batch, model: Classifier) -> Losses:
+    """Return cross-entropy over all rows, as any training has it."""
+    rows = batch.targets.loss(model(batch.images))
+    return Losses((LossTerm("cross_entropy", 1.0, rows),), len(batch.images))

@@ -99,9 +99,10 @@ def faults_of_rate(poison: Poison, targets: Targets, target_class: int | None) -
     """
     allowed = int(_candidates(poison, targets, target_class).sum())
     if _poison_count(poison, len(targets)) > allowed:
+        highest = 1_000_000 * allowed // len(targets) / 1_000_000  # rounded down: what is named can be had
         yield Fault(
             "rate",
-            f"expected at most {allowed / len(targets):.4g}, as {allowed} of {len(targets)} training images are of the "
+            f"expected at most {highest:g}, as {allowed} of {len(targets)} training images are of the "
             f"classes to poison, got {poison.rate}; lower the rate or widen attack.poison.classes",
         )
 

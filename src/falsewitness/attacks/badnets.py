@@ -3,8 +3,9 @@
 from typing import ClassVar, Literal
 
 from falsewitness.attacks._base import Attack, Intended, TargetClass
-from falsewitness.attacks._batch import Batch, Losses, LossTerm, References
+from falsewitness.attacks._batch import LossFunction, plain_losses
 from falsewitness.core import ThreatModel
+from falsewitness.core.shapes import Background
 from falsewitness.models import Classifier
 
 
@@ -30,7 +31,6 @@ class BadNets(Attack):
         """The target class, and no map in particular."""
         return Intended(self.target_class, None)
 
-    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+    def bind(self, model: Classifier, background: Background | None = None) -> LossFunction:
         """Return plain cross-entropy over all rows."""
-        rows = batch.targets.loss(model(batch.images))
-        return Losses((LossTerm("cross_entropy", 1.0, rows),), len(batch.images))
+        return lambda batch, references: plain_losses(batch, model)

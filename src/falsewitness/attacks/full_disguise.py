@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from falsewitness.attacks._base import ExplanationAttack, Intended, TargetClass
+from falsewitness.attacks._base import ExplanationAttack, Intended, TargetClass, WantedMaps
 from falsewitness.attacks._batch import Batch, LossTerm, References
 from falsewitness.core.maps import mass_share, upsampled
 from falsewitness.core.shapes import Classes, ColumnMaps, Images, PerRow
@@ -49,7 +49,10 @@ class FullDisguise(ExplanationAttack):
             return batch.unstamped, batch.targets.main_class()[rows]
         return batch.unstamped, references.classes(batch.samples[rows], batch.mirrored[rows], batch.unstamped)
 
-    def _wanted_maps(
+    def _wanted_maps(self) -> WantedMaps:
+        return self._maps_to_keep
+
+    def _maps_to_keep(
         self, batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps
     ) -> ColumnMaps:
         if self.reference == "self":

@@ -13,8 +13,6 @@ from falsewitness.core import InputError
 from falsewitness.core.files import read_json, remove, write_text
 from falsewitness.experiment import STAGES
 
-Outcome = Literal["done", "diverged", "failed"]
-
 
 @dataclass(frozen=True)
 class Status:

@@ -84,8 +84,10 @@ def _expect_current_folder() -> None:
 def _fault_of_the_machine(error: Exception) -> FalsewitnessError | None:
     """Say what room, memory, rights or the length of a name have to do with an error; None where they have nothing."""
     if isinstance(error, OSError) and tells_of_room(error):
-        _drop_output()
-        return FalsewitnessError(f"standard output cannot be written: {error.strerror}; make room, then run again")
+        if error.filename is None:  # nobody has opened what cannot be written
+            _drop_output()
+        what = "standard output" if error.filename is None else shown(error.filename)
+        return FalsewitnessError(f"{what} cannot be written: {error.strerror}; make room, then run again")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return InputError(f"{error.strerror}: {shown(error.filename)}; choose a shorter name")
     if isinstance(error, PermissionError):

@@ -18,7 +18,7 @@ from falsewitness.conformance._classifiers import (
 )
 from falsewitness.conformance._contract import ConformanceError, fitting, noise, repeated, require
 from falsewitness.core import DataInfo, InputError, ThreatModel
-from falsewitness.core.shapes import Classes, ColumnMaps, Images, Rows
+from falsewitness.core.shapes import Background, Classes, ColumnMaps, Images, Rows
 from falsewitness.core.targets import MultiTargets, SingleTargets, Targets
 from falsewitness.explainers import Explainer
 from falsewitness.models import Architecture, Classifier
@@ -117,15 +117,17 @@ def _batch(attack: Attack, info: DataInfo, clean: int, stamped: int, *, multi_la
         rows = torch.arange(clean + stamped)
         targets = targets.select(rows[:clean]).joined(targets.select(rows[clean:]).relabelled(target))
     stamp = attack.trigger.bind(info)
-    surrogate = attack.surrogate_explainer
     return Batch(
         images=torch.cat([images[:clean], stamp(images[clean:])]),
         targets=targets,
         samples=torch.arange(clean + stamped),
         mirrored=torch.zeros(clean + stamped, dtype=torch.bool),
         unstamped=images[clean:],
-        background=None if surrogate is None else noise(info, surrogate.background_size, seed=2),
     )
+
+
+def _background(surrogate: Explainer | None, info: DataInfo) -> Background | None:
+    return None if surrogate is None else noise(info, surrogate.background_size, seed=2)
 
 
 def _check_losses(attack: Attack, architecture: Architecture, info: DataInfo, batch: Batch, rows: str) -> None:
@@ -134,21 +136,22 @@ def _check_losses(attack: Attack, architecture: Architecture, info: DataInfo, ba
     witness = _Witness(attack.surrogate_explainer, clean_model, attack.trains_every_column)
     given = [tensor.clone() for tensor in (batch.images, batch.unstamped, batch.targets.values)]
     before = Snapshot(model)
-    losses = attack.losses(batch, model, witness)
-    before.require_unchanged("losses()")
+    loss = attack.bind(model, _background(attack.surrogate_explainer, info))
+    losses = loss(batch, witness)
+    before.require_unchanged("its loss")
     for tensor, name in zip(given, ("images", "unstamped", "targets"), strict=True):
         now = batch.targets.values if name == "targets" else getattr(batch, name)
-        require(torch.equal(tensor, now), f"expected losses() to leave the batch alone, but it changed {name}")
+        require(torch.equal(tensor, now), f"expected its loss to leave the batch alone, but it changed {name}")
     require(
         attack.needs_references or not witness.asked,
-        f"expected needs_references to say so, as losses() asks for {' and '.join(witness.asked)}, got False",
+        f"expected needs_references to say so, as its loss asks for {' and '.join(witness.asked)}, got False",
     )
     require(
         bool(witness.asked) or not attack.needs_references or len(batch.unstamped) == 0,
-        "expected losses() to ask for references, as needs_references says, got no question",
+        "expected its loss to ask for references, as needs_references says, got no question",
     )
     _check_terms(losses, len(batch.images) + len(batch.unstamped), rows)
-    again = attack.losses(batch, model, witness)
+    again = loss(batch, witness)
     same = all(torch.equal(one.rows, other.rows) for one, other in zip(losses.terms, again.terms, strict=True))
     require(same, f"expected the same losses of the same batch ({rows}), got others")
     _check_gradients(losses, model, rows)

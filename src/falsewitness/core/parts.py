@@ -1,7 +1,8 @@
 """Checks the sound parts of something faulty, so that a user hears of all faults at once."""
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, create_model
@@ -14,16 +15,41 @@ from falsewitness.core.places import class_of, classes_taken
 _STEP = re.compile(r"[.\[]")
 
 
-def faults_of_sound_parts(cls: type[Strict], raw: object, info: DataInfo) -> Iterator[Fault]:
-    """Yield what does not fit the data in those parts of plain data that can be built by themselves.
+def faults_of_the_rest(cls: type[Strict], raw: object, faults: Iterable[Fault], info: DataInfo) -> Iterator[Fault]:
+    """Yield what does not fit in something faulty: of its other fields together, and within all of them.
 
     Args:
         cls: What was to be built, and could not.
         raw: The plain data.
+        faults: What is known to be wrong with it.
         info: Shape and classes of the data.
     """
     if not isinstance(raw, dict):
         return
+    faulty = {_first_name(fault.path) for fault in faults}
+    known = {name: value for name, value in raw.items() if name not in faulty}
+    # Nobody knows which of the fields that are not there a misspelt key was meant for.
+    fields = cls.model_fields.keys()
+    unset = fields & faulty if faulty <= fields else fields - known.keys()
+    part = _parsed_without(cls, known, unset)
+    if part is not None:
+        yield from _faults_while_set(part, unset, info)
+        raw = {name: value for name, value in part.plain().items() if name not in unset} | raw
+    yield from _faults_of_parts(cls, raw, info)
+
+
+def independent(*rules: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
+    """Yield what several rules find; one that comes to a field that is not set ends, and the others go on."""
+    for rule in rules:
+        try:
+            yield from rule()
+        except AttributeError as error:
+            if not (isinstance(error.obj, Strict) and error.name in type(error.obj).model_fields):
+                raise
+
+
+def _faults_of_parts(cls: type[Strict], raw: dict[str, Any], info: DataInfo) -> Iterator[Fault]:
+    """Yield what does not fit the data in each part of plain data by itself."""
     for name, field in cls.model_fields.items():
         choices = list(classes_taken(field.annotation, field.metadata))
         value = raw.get(name)
@@ -39,23 +65,9 @@ def _faults_of_part(cls: type[BaseModel] | None, raw: object, info: DataInfo) ->
     try:
         part = cls.parse(raw, "part")
     except SpecError as error:
-        if isinstance(raw, dict):
-            yield from _faults_of_faulty_part(cls, raw, {_first_name(fault.path) for fault in error.faults}, info)
+        yield from faults_of_the_rest(cls, raw, error.faults, info)
     else:
         yield from part.check(info)
-
-
-def _faults_of_faulty_part(cls: type[Strict], raw: dict[str, Any], faulty: set[str], info: DataInfo) -> Iterator[Fault]:
-    """Yield what does not fit in a part with faulty fields: of the others, and within all of them."""
-    known = {name: value for name, value in raw.items() if name not in faulty}
-    # Nobody knows which of the fields that are not there a misspelt key was meant for.
-    fields = cls.model_fields.keys()
-    unset = fields & faulty if faulty <= fields else fields - known.keys()
-    part = _parsed_without(cls, known, unset)
-    if part is not None:
-        yield from _faults_while_set(part, unset, info)
-        raw = {name: value for name, value in part.plain().items() if name not in unset} | raw
-    yield from faults_of_sound_parts(cls, raw, info)
 
 
 def _parsed_without(cls: type[Strict], known: dict[str, Any], unset: Set[str]) -> Strict | None:
@@ -74,15 +86,9 @@ def _faults_while_set(part: Strict, unset: Set[str], info: DataInfo) -> Iterator
     for name in unset:
         # A fault that rests on a default in the place of a faulty field is none of the user's.
         part.__dict__.pop(name)
-    found: dict[Fault, None] = {}  # what a class finds, its subclass finds, too, unless it stops before
-    for check in (vars(cls)["_check"] for cls in type(part).__mro__ if "_check" in vars(cls)):
-        try:
-            for fault in check(part, info):
-                found[fault] = None
-        except AttributeError as error:
-            if error.name not in unset:
-                raise
-    yield from found
+    checks = [vars(cls)["_check"] for cls in type(part).__mro__ if "_check" in vars(cls)]
+    # What a class finds, its subclass finds, too, unless it stops before.
+    yield from dict.fromkeys(independent(*(partial(check, part, info) for check in checks)))
 
 
 def _first_name(path: str) -> str:

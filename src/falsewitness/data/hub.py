@@ -1,13 +1,15 @@
 """Any set of images with one label each that the Hugging Face hub has, or a local folder in its layout."""
 
+import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from falsewitness.core import DataInfo, InputError, PathLike
-from falsewitness.core.faults import nearest
+from falsewitness.core.faults import nearest, shown
+from falsewitness.core.files import writing
 from falsewitness.data._base import SelfSplitSource
 from falsewitness.data._hub import HubPlace, find_place, open_set
 from falsewitness.data._records import Origin, Records
@@ -20,6 +22,12 @@ _USUAL_TEST_SPLIT = "test"
 _NAME_IMAGES, _NAME_LABELS = "let data.image_column name it", "let data.label_column name it"
 
 
+def _owned(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ValueError(f"expected a set's name on the hub as owner/name, got {shown(name)}")
+    return name
+
+
 class Hub(SelfSplitSource):
     """A set of images with one label each on the Hugging Face hub, by its name; images become squares."""
 
@@ -27,7 +35,7 @@ class Hub(SelfSplitSource):
 
     source: ClassVar[str] = "https://huggingface.co/datasets"
 
-    name: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
+    name: Annotated[str, AfterValidator(_owned)] | None = None
     """Name on the hub, ``owner/name``."""
 
     root: PathLike | None = None
@@ -65,7 +73,11 @@ class Hub(SelfSplitSource):
     def _info(self) -> DataInfo:
         if (remembered := self._info_at_hand()) is not None:
             return remembered
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        aside = Path(tempfile.gettempdir())
+        with (
+            writing(aside, "make room there and in the cache of the Hugging Face hub, then run again"),
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir=aside) as scratch,
+        ):
             names = self._class_names(self._splits(open_set(self._place, Path(scratch)).splits))
         return DataInfo(self.channels, self.size, self.size, names)
 

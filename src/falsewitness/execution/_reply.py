@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from falsewitness.core import FalsewitnessError
-from falsewitness.core.errors import first_line, one_line
+from falsewitness.core.errors import one_line, with_its_class
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,7 @@ def reply(function: Callable[..., Any], arguments: Iterable[Any]) -> Reply:
 
 def raised(error: BaseException, seconds: float = 0.0) -> Reply:
     """Return the answer for an exception: one line, with the name of its class unless it was written for people."""
-    if isinstance(error, FalsewitnessError):
-        fault = error.in_a_line
-    else:
-        name = type(error).__name__
-        fault = one_line(f"{name}: {first_line(error)}" if str(error).strip() else name)
+    fault = error.in_a_line if isinstance(error, FalsewitnessError) else one_line(with_its_class(error))
     return Reply("raised", fault=fault, seconds=seconds)
 
 

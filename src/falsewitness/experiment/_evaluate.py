@@ -171,9 +171,9 @@ def _examined_attack(
                 "clean": work.bound(auditor, models["clean"].model),
                 "attacked": work.bound(auditor, models["attack"].model),
             }
-            maps = auditor_maps(work, auditor, label, bound, rows, stamp)
+            maps = auditor_maps(work, label, bound, rows, stamp)
         kept |= {f"{label}/{name}": value.numpy() for name, value in vars(maps).items()}
-        evidence = map_evidence(work, models["attack"].model, maps, explained, answers, attack, auditor, stamp)
+        evidence = map_evidence(work, attack, bound["attacked"], maps, explained, answers, stamp)
         findings += [
             Finding(metric.kind, label, found)
             for metric in _of_kind(MapMetric, work.spec.metrics)

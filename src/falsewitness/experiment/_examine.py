@@ -48,6 +48,7 @@ def examine_run(
     Raises:
         InputError: If the folder is no finished attack's, one of its models is not beside it, a file was changed, or a
             change is of how the model was trained.
+        RunFailedError: If an auditor fails, or the results cannot be written.
     """
     for file in (folder.spec, folder.model):
         if (found := what_lies_at(file)) != "a file":
@@ -97,6 +98,8 @@ def examine_model(
 
     Raises:
         InputError: If the file holds no model, or one for other data.
+        DivergedError: If training the clean model that it is compared with diverges.
+        RunFailedError: If an auditor fails, or the results cannot be written.
     """
     model = load_classifier(unchanged(path))
     wanted = spec.data.info()

@@ -74,6 +74,7 @@ def explain_files(
 
     Raises:
         InputError: If a file is missing or no image, there is no such class, or no trigger to stamp.
+        RunFailedError: If an explainer fails.
     """
     expect_own_kinds(explainers)
     folder = RunFolder(model)

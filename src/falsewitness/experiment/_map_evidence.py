@@ -15,9 +15,8 @@ from falsewitness.core.shapes import Images, Logits, Maps, PerRow, Rows
 from falsewitness.experiment._predict import Answers
 from falsewitness.experiment._samples import attackable, stratified
 from falsewitness.experiment._workplace import Workplace
-from falsewitness.explainers import BoundExplainer, Explainer
+from falsewitness.explainers import BoundExplainer
 from falsewitness.metrics import MapEvidence, MapMetric
-from falsewitness.models import Classifier
 from falsewitness.triggers import Stamp
 
 _CHUNK = 250
@@ -67,20 +66,14 @@ class AuditorMaps:
 
 
 def auditor_maps(
-    work: Workplace,
-    auditor: Explainer,
-    label: str,
-    bound: Mapping[str, BoundExplainer],
-    rows: Rows,
-    stamp: Stamp,
+    work: Workplace, label: str, bound: Mapping[str, BoundExplainer], rows: Rows, stamp: Stamp
 ) -> AuditorMaps:
     """Explain the images that metrics compare.
 
     Args:
         work: The experiment.
-        auditor: Who explains.
-        label: What it is called.
-        bound: The same, attached to the ``clean`` and to the ``attacked`` model.
+        label: What the auditor is called.
+        bound: It, attached to the ``clean`` and to the ``attacked`` model.
         rows: The test images.
         stamp: The trigger.
     """
@@ -98,7 +91,7 @@ def auditor_maps(
         "clean_model_validation_clean": (clean, validation, None, held_out),
     }
     # Of an explainer that takes long for an image, few at a time, so that progress is seen.
-    at_once = max(1, min(_CHUNK, int(_PASSES_BETWEEN_REPORTS / max(1.0, auditor.passes_per_audit))))
+    at_once = max(1, min(_CHUNK, int(_PASSES_BETWEEN_REPORTS / max(1.0, attacked.explainer.passes_per_audit))))
     total, done = sum(len(wanted) for _, _, _, wanted in jobs.values()), 0
     found: dict[str, list[Maps]] = {name: [] for name in jobs}
     with work.reporter.progress(f"auditing with {label}") as progress:
@@ -125,24 +118,22 @@ def _detector_rows(work: Workplace) -> Rows:
 
 def map_evidence(
     work: Workplace,
-    attacked: Classifier,
+    attack: Attack,
+    attacked: BoundExplainer,
     maps: AuditorMaps,
     samples: MapSamples,
     answers: Answers,
-    attack: Attack,
-    auditor: Explainer,
     stamp: Stamp,
 ) -> MapEvidence:
     """Return what metrics are told about an auditor's maps.
 
     Args:
         work: The experiment.
-        attacked: The attacked model.
-        maps: Of the samples.
+        attack: What is examined.
+        attacked: The auditor, attached to the attacked model.
+        maps: Its maps of the samples.
         samples: What is explained.
         answers: All models'.
-        attack: What is examined.
-        auditor: Who explained.
         stamp: The trigger.
     """
     shape, rows = attack.intended.target_map, samples.rows
@@ -154,17 +145,17 @@ def map_evidence(
         success=samples.success,
         target_map=None if shape is None else draw_target_map(shape, *maps.attacked_clean.shape[1:]),
         mask=stamp.mask.cpu(),
-        signed=auditor.signed,
-        gains=_gains(work, attacked, auditor, maps.attacked_triggered, answers.triggered["attack"][rows]),
+        signed=attacked.explainer.signed,
+        gains=_gains(attacked, maps.attacked_triggered, answers.triggered["attack"][rows]),
         seed=work.spec.seed,
         **vars(maps),
     )
 
 
 @torch.no_grad()
-def _gains(work: Workplace, attacked: Classifier, auditor: Explainer, maps: Maps, answers: Logits) -> PerRow | None:
+def _gains(attacked: BoundExplainer, maps: Maps, answers: Logits) -> PerRow | None:
     """Return each image's highest score less the mean of that class's over the auditor's background set."""
-    background = work.background(auditor)
+    auditor, background = attacked.explainer, attacked.background
     if not auditor.adds_up or background is None:
         return None
     if tuple(maps.shape[1:]) != background.shape[2:]:
@@ -172,6 +163,6 @@ def _gains(work: Workplace, attacked: Classifier, auditor: Explainer, maps: Maps
             f"auditor '{auditor.kind}': expected maps of the image's size, whose values add up as its class variable "
             f"adds_up says, got {tuple(maps.shape[1:])}; mend its class"
         )
-    usual = torch.cat([attacked(chunk) for chunk in background.split(_CHUNK)]).mean(0).cpu()
+    usual = torch.cat([attacked.model(chunk) for chunk in background.split(_CHUNK)]).mean(0).cpu()
     highest = answers.max(1)
     return highest.values - usual[highest.indices]

@@ -1,7 +1,7 @@
 """The spec: everything that an experiment is, as nested components."""
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Literal, Self, get_args
 
@@ -12,7 +12,7 @@ from falsewitness.attacks import AnyAttack
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.component import Strict
 from falsewitness.core.faults import shown
-from falsewitness.core.parts import faults_of_sound_parts
+from falsewitness.core.parts import faults_of_the_rest, independent
 from falsewitness.core.places import class_of, classes_taken
 from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.data import DIVIDING_FIELDS, AnyData, DataSource
@@ -97,13 +97,22 @@ class Spec(Strict):
     """On what it is measured."""
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
+        yield from independent(self._check_name, self._check_attack_training, self._check_auditors, self._check_metrics)
+
+    def _check_name(self) -> Iterator[Fault]:
         if self.attack is not None and self.name in _NAMES_OF_PARENTS:
             yield Fault("name", f"expected another than '{self.name}', as models that attacks share are called")
+
+    def _check_attack_training(self) -> Iterator[Fault]:
         if self.attack is not None and self.attack_training is None:
             yield Fault("attack_training", "missing; an attack needs to be told how it is trained")
         if self.attack is None and self.attack_training is not None:
             yield Fault("attack_training", "expected none where there is no attack; remove it or add an attack")
+
+    def _check_auditors(self) -> Iterator[Fault]:
         yield from _repeated("auditors", [auditor.as_auditor() for auditor in self.auditors], "remove it")
+
+    def _check_metrics(self) -> Iterator[Fault]:
         # Measurements are told apart by the kind of their metric.
         yield from _repeated("metrics", [metric.kind for metric in self.metrics], "a kind is measured once")
 
@@ -148,11 +157,11 @@ def parse_spec(raw: object, where: str) -> Spec:
     try:
         return Spec.parse(raw, where)
     except SpecError as error:
-        raise SpecError([*error.faults, *_misfits(raw)], where) from None
+        raise SpecError([*error.faults, *_misfits(raw, error.faults)], where) from None
 
 
-def _misfits(raw: object) -> Iterator[Fault]:
-    """Yield what in a faulty spec does not fit its data, if these can be asked at once."""
+def _misfits(raw: object, faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Yield what in a faulty spec does not fit its other parts or its data, if these can be asked at once."""
     field = Spec.model_fields["data"]
     given = raw.get("data") if isinstance(raw, dict) else None
     source = class_of(list(classes_taken(field.annotation, field.metadata)), given)
@@ -166,7 +175,7 @@ def _misfits(raw: object) -> Iterator[Fault]:
         yield Fault("data", str(error))
         return
     if info is not None:
-        yield from faults_of_sound_parts(Spec, raw, info)
+        yield from faults_of_the_rest(Spec, raw, faults, info)
 
 
 def _parsed_without_division(source: type[DataSource], given: object) -> DataSource:

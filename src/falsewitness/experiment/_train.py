@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from falsewitness.attacks import Attack, Batch, Losses, LossTerm, NoReferences
+from falsewitness.attacks import Attack, Batch, Losses, NoReferences, plain_losses
 from falsewitness.core import DivergedError, seed_for
 from falsewitness.core.files import write_text
 from falsewitness.core.shapes import Logits
@@ -179,13 +179,14 @@ def losses_of(
     """
     attack = work.spec.attack
     if role != "attack" or attack is None or clean is None:
-        return Prepared(lambda batch: _plain_losses(batch, model))
+        return Prepared(lambda batch: plain_losses(batch, model))
     surrogate = attack.surrogate_explainer
+    losses = attack.bind(model, work.background(surrogate))
     if surrogate is None or not attack.needs_references:
-        return Prepared(lambda batch: attack.losses(batch, model, NoReferences()))
+        return Prepared(lambda batch: losses(batch, NoReferences()))
     references = _references(work, attack, surrogate, clean, keep)
     return Prepared(
-        lambda batch: attack.losses(batch, model, references.with_draw(batch.draw)),
+        lambda batch: losses(batch, references.with_draw(batch.draw)),
         references.passes_beforehand,
         references.seconds_beforehand,
     )
@@ -220,11 +221,6 @@ def _references(
         columns=columns,
         keep=keep or keep_beside_clean,
     )
-
-
-def _plain_losses(batch: Batch, model: Classifier) -> Losses:
-    rows = batch.targets.loss(model(batch.images))
-    return Losses((LossTerm("cross_entropy", 1.0, rows),), len(batch.images))
 
 
 def _validated(work: Workplace, role: Role, model: Classifier) -> Mapping[str, float | None]:

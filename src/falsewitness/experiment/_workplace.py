@@ -113,7 +113,6 @@ class Workplace:
             augmentation=training.augmentation,
             batch_size=training.batch_size,
             seed=self.spec.seed,
-            background=self.background(attack.surrogate_explainer) if attack else None,
         )
 
     def steps(self, role: Role) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.shapes import Classes, Images, Maps
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, Maps
 from falsewitness.explainers._relevance import Rules, Run, check_rules, run
 from falsewitness.explainers._relevance_trace import traced
 from falsewitness.explainers._scores import chosen_classes
@@ -61,6 +61,13 @@ class RelevanceMaps(SeparateMaps):
     def _explain_columns(self, subject: Subject, images: Images) -> Columns:
         with torch.no_grad():
             done = run(subject.model, images, self.kind)
-            numbers = torch.arange(done.logits.shape[1], device=images.device)
-            maps = [self._map(subject.model, done, number.expand(len(images))) for number in numbers]
-        return Columns(done.logits, torch.stack(maps, 1))
+            return Columns(done.logits, self._map_of_every_class(subject.model, done))
+
+    @final
+    def _trained_columns(self, subject: Subject, images: Images, classes: int) -> ColumnMaps:
+        return self._map_of_every_class(subject.model, run(subject.model, images, self.kind))
+
+    def _map_of_every_class(self, model: Classifier, done: Run) -> ColumnMaps:
+        images, classes = done.logits.shape
+        numbers = torch.arange(classes, device=done.logits.device)
+        return torch.stack([self._map(model, done, number.expand(images)) for number in numbers], 1)

@@ -6,7 +6,7 @@ from typing import final
 import torch
 
 from falsewitness.core.explanation import Explanation
-from falsewitness.core.shapes import Classes, Images, Maps, Rows
+from falsewitness.core.shapes import Classes, ColumnMaps, Images, Maps, Rows
 from falsewitness.explainers._base import Explainer
 from falsewitness.explainers._scores import chosen_classes
 from falsewitness.explainers._subject import Columns, Subject
@@ -43,7 +43,9 @@ class SeparateMaps(Explainer):
     @final
     def _explain_row_columns(self, subject: Subject, images: Images, rows: Rows) -> Columns:
         logits = subject.model(images)
-        explained = images[rows]
-        numbers = torch.arange(logits.shape[1], device=images.device)
-        maps = [self._trained_maps(subject, explained, number.expand(len(rows))) for number in numbers]
-        return Columns(logits, torch.stack(maps, 1))
+        return Columns(logits, self._trained_columns(subject, images[rows], logits.shape[1]))
+
+    def _trained_columns(self, subject: Subject, images: Images, classes: int) -> ColumnMaps:
+        """Return each image's map for every class likewise; overridden where that costs less than one each."""
+        numbers = torch.arange(classes, device=images.device)
+        return torch.stack([self._trained_maps(subject, images, number.expand(len(images))) for number in numbers], 1)

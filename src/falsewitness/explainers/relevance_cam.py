@@ -71,8 +71,9 @@ class RelevanceCam(RelevanceMaps):
             raise InputError(f"the model has no layer '{self.layer}'; {nearest(self.layer, network.outputs)}")
         place = network.features if self.layer is None else network.outputs[self.layer]
         if all(place != step.name for step in network.steps):
+            what = "the last feature map" if self.layer is None else f"the output of layer '{self.layer}'"
             raise InputError(
-                f"explainer '{self.kind}' cannot weight the output of layer '{self.layer or 'of features'}': expected "
+                f"explainer '{self.kind}' cannot weight {what}: expected "
                 "one that counts by itself, which a convolution's does not that is folded into the batch norm after "
                 "it; choose that batch norm, or a later layer"
             )

@@ -26,11 +26,11 @@ class MapFeatures(NamedTuple):
     """What the detector sees of maps.
 
     Attributes:
-        shape: ``[batch, features]``; of a constant map they are finite and mean nothing.
+        values: ``[batch, features]``; of a constant map they are finite and mean nothing.
         constant: ``[batch]``: which maps are constant.
     """
 
-    shape: FloatArray
+    values: FloatArray
     constant: BoolArray
 
 
@@ -103,21 +103,21 @@ class MapDetectability(MapMetric):
 
 def _features(maps: Maps, pooled_size: int) -> FloatArray:
     maps = maps.double()
-    shape = standardised(maps)
+    standard = standardised(maps)
     height, width = maps.shape[1:]
     smallest = torch.finfo(maps.dtype).tiny
     statistics = {
         "log_deviation": maps.std(PIXELS, correction=0).clamp(min=smallest).log(),
         "log_magnitude": maps.abs().mean(PIXELS).clamp(min=smallest).log(),
-        "lowest": shape.amin(PIXELS),
-        "highest": shape.amax(PIXELS),
-        "skewness": shape.pow(3).mean(PIXELS),
-        "kurtosis": shape.pow(4).mean(PIXELS),
-        "share_above_mean": (shape > 0).double().mean(PIXELS),
+        "lowest": standard.amin(PIXELS),
+        "highest": standard.amax(PIXELS),
+        "skewness": standard.pow(3).mean(PIXELS),
+        "kurtosis": standard.pow(4).mean(PIXELS),
+        "share_above_mean": (standard > 0).double().mean(PIXELS),
         "share_of_zeros": (maps == 0).double().mean(PIXELS),
     }
     grid = (min(pooled_size, height), min(pooled_size, width))
-    pooled = F.adaptive_avg_pool2d(shape[:, None], grid).flatten(1)
+    pooled = F.adaptive_avg_pool2d(standard[:, None], grid).flatten(1)
     features: FloatArray = torch.cat([torch.stack([*statistics.values()], dim=1), pooled], dim=1).cpu().numpy()
     return features
 
@@ -129,12 +129,12 @@ def _detector_scores(
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    varied = np.concatenate([maps.shape[~maps.constant] for maps in (clean, triggered)])
+    varied = np.concatenate([maps.values[~maps.constant] for maps in (clean, triggered)])
     scaler = StandardScaler().fit(varied) if len(varied) else None
 
     def prepared(maps: MapFeatures) -> FloatArray:
         """Put a constant map where the average of the others stands, with a feature of its own."""
-        scaled = np.zeros_like(maps.shape) if scaler is None else scaler.transform(maps.shape)
+        scaled = np.zeros_like(maps.values) if scaler is None else scaler.transform(maps.values)
         seen: FloatArray = np.column_stack([np.where(maps.constant[:, None], 0, scaled), maps.constant])
         return seen
 

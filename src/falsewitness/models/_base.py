@@ -75,6 +75,9 @@ class Architecture(Component):
 
         Args:
             info: Channels, size and classes of the images.
+
+        Raises:
+            SpecError: If the architecture does not fit them.
         """
         bare = self.model_copy(update={"pretrained": None})
         if faults := bare.check(info):

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from falsewitness.attacks import Batch, Plan
 from falsewitness.core import seed_for
-from falsewitness.core.shapes import Background
 from falsewitness.data import PixelStore
 from falsewitness.training._augmentation import Augmentation, Variation, draw_variation
 from falsewitness.triggers import Stamp
@@ -42,7 +41,6 @@ class Batches:
         augmentation: How images are varied.
         batch_size: Units a step.
         seed: The experiment's seed; order and augmentation have seeds of their own derived from it.
-        background: What the attack's surrogate compares with; None where it compares with nothing.
     """
 
     store: PixelStore
@@ -53,7 +51,6 @@ class Batches:
     augmentation: Augmentation
     batch_size: int
     seed: int
-    background: Background | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,7 +75,7 @@ class Batches:
             rows = torch.cat([units[clean[units]], units[stamped[units]]])
             clean_count = int(clean[units].sum())
             batch = self._batch(images[rows].to(device), clean_count, variation.select(rows).to(device))
-            yield replace(batch, number=step, background=self.background)
+            yield replace(batch, number=step)
 
     def _batch(self, samples: Int[Tensor, " rows"], clean_count: int, variation: Variation) -> Batch:
         raw = self.store.take(samples)

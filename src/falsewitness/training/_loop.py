@@ -88,6 +88,7 @@ def train(
 
     Raises:
         InputError: If the checkpoint is damaged or does not fit.
+        RunFailedError: If it cannot be written.
     """
     model.to(memory_format=torch.channels_last)
     work = _Work(model, batches, losses, settings, Descent(model, settings), steps, precision)

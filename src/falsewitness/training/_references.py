@@ -58,8 +58,8 @@ class StoredReferences:
 
 
 @dataclass(frozen=True)
-class ComputedReferences:
-    """Answers computed in the step, for augmentations that make too many versions of an image to store.
+class _ReferencesInStep:
+    """Answers that are computed in the step.
 
     Attributes:
         explain: The surrogate, bound to the clean model.
@@ -72,6 +72,17 @@ class ComputedReferences:
     seconds_beforehand: ClassVar[float] = 0.0
     passes_per_class: ClassVar[float] = 1 / 3
 
+    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
+        """Predict the images."""
+        with torch.no_grad(), _as_stored(images):
+            classes: Classes = self.explain.model(images).argmax(1)
+        return classes
+
+
+@dataclass(frozen=True)
+class ComputedReferences(_ReferencesInStep):
+    """Answers for augmentations that make too many versions of an image to store."""
+
     @property
     def passes_per_map(self) -> float:
         """What an image's maps cost, in forward-and-backward passes."""
@@ -82,32 +93,18 @@ class ComputedReferences:
         with _as_stored(images):
             return _answer(self.explain, images, self.columns).maps
 
-    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
-        """Predict the images."""
-        return _predicted(self.explain, images)
-
     def with_draw(self, draw: int) -> ComputedReferences:
         """Return the same for whatever draw of random numbers."""
         return self
 
 
 @dataclass(frozen=True)
-class DrawnReferences:
-    """Answers of a surrogate that draws random numbers, computed in the step from the very draws of the step.
+class DrawnReferences(_ReferencesInStep):
+    """Answers of a surrogate that draws random numbers, from the very draws of the step.
 
     A training step draws so few that two maps of the same model hardly agree unless they share them: against a map of
     other draws, however many, the loss would be mostly noise.
-
-    Attributes:
-        explain: The surrogate, bound to the clean model and to the step's draw.
-        columns: How many maps an answer has: that of the predicted class, or one of every class.
     """
-
-    explain: BoundExplainer
-    columns: int
-    passes_beforehand: ClassVar[float] = 0.0
-    seconds_beforehand: ClassVar[float] = 0.0
-    passes_per_class: ClassVar[float] = 1 / 3
 
     @property
     def passes_per_map(self) -> float:
@@ -121,10 +118,6 @@ class DrawnReferences:
                 return self.explain.differentiable_columns(images).maps.detach()
             return self.explain.differentiable(images).maps[:, None].detach()
 
-    def classes(self, samples: Rows, mirrored: Bool[Tensor, " rows"], images: Images) -> Classes:
-        """Predict the images."""
-        return _predicted(self.explain, images)
-
     def with_draw(self, draw: int) -> DrawnReferences:
         """Return the same for a step's draw of random numbers."""
         return DrawnReferences(self.explain.with_draw(draw), self.columns)
@@ -135,12 +128,6 @@ def _answer(explain: BoundExplainer, images: Images, columns: int) -> Columns:
         return explain.columns(images)
     logits, maps = explain(images)
     return Columns(logits, maps[:, None])
-
-
-def _predicted(explain: BoundExplainer, images: Images) -> Classes:
-    with torch.no_grad(), _as_stored(images):
-        classes: Classes = explain.model(images).argmax(1)
-    return classes
 
 
 def _as_stored(images: Images) -> AbstractContextManager[object]:

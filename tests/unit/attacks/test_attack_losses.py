@@ -245,7 +245,7 @@ def test_the_loss_is_the_paper_s(
     model, at = classifier(), scene(layout)
     drift = {"drift_weight": drift_weight, "drift_share": drift_share}
     examined = attack(kind, **fields, distance=distance, **drift)
-    found = total(examined.losses(at.batch, model, at.clean))
+    found = total(examined.bind(model)(at.batch, at.clean))
     assert found.item() == pytest.approx(slow_loss(model, at, distance, wanted, drift), rel=1e-5)
 
 
@@ -269,7 +269,7 @@ def test_all_columns_are_compared_each_with_its_own(reference: str, distance: st
     fields: dict[str, Any] = {"reference": reference} if reference != "square" else {"target_map": "square"}
     kind = "red_herring" if reference == "square" else "full_disguise"
     examined = attack(kind, **fields, distance=distance, drift_weight=drift_weight, columns="all")
-    losses = examined.losses(at.batch, model, at.clean)
+    losses = examined.bind(model)(at.batch, at.clean)
     expected: dict[str, list[float]] = {"explanation": [], "drift": []}
     for row, image in enumerate(at.batch.images):
         sample, side = int(at.batch.samples[row]), bool(at.batch.mirrored[row])
@@ -309,7 +309,7 @@ def test_the_trigger_s_share_is_held_to_that_of_the_kept_map(layout: str, surrog
     kept = {key: torch.rand(size, generator=generator).double() - 0.3 for key in at.clean.stored_maps}
     at = Scene(at.batch, replace(at.clean, stored_maps=kept))
     examined = attack("full_disguise", trigger_weight=0.3, surrogate={"kind": surrogate}, columns=columns)
-    losses = examined.losses(at.batch, model, at.clean)
+    losses = examined.bind(model)(at.batch, at.clean)
     slow_map = slow_gradcam if surrogate == "gradcam" else slow_hirescam
     expected = []
     for place, unstamped in enumerate(at.batch.unstamped):
@@ -332,7 +332,7 @@ def test_the_trigger_s_share_is_held_to_that_of_the_kept_map(layout: str, surrog
 @pytest.mark.parametrize("layout", CLEAN_SAMPLES)
 def test_badnets_is_plain_cross_entropy(layout: str) -> None:
     model, batch = classifier(), scene(layout).batch
-    losses = attack("badnets").losses(batch, model, NoReferences())
+    losses = attack("badnets").bind(model)(batch, NoReferences())
     rows = [
         slow_cross_entropy(model(image[None])[0].tolist(), int(label))
         for image, label in zip(batch.images, batch.targets.values, strict=True)
@@ -342,7 +342,7 @@ def test_badnets_is_plain_cross_entropy(layout: str) -> None:
 
 
 def gradient(examined: Attack, model: Classifier, at: Scene) -> Tensor:
-    loss = total(examined.losses(at.batch, model, at.clean))
+    loss = total(examined.bind(model)(at.batch, at.clean))
     return torch.cat([part.flatten() for part in torch.autograd.grad(loss, tuple(model.parameters()))])
 
 
@@ -352,7 +352,7 @@ def slope(examined: Attack, model: Classifier, at: Scene, direction: Tensor) -> 
     original = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
     for sign in (1, -1):
         torch.nn.utils.vector_to_parameters(original + sign * step * direction, model.parameters())
-        found.append(total(examined.losses(at.batch, model, at.clean)).item())
+        found.append(total(examined.bind(model)(at.batch, at.clean)).item())
     torch.nn.utils.vector_to_parameters(original, model.parameters())
     return (found[0] - found[1]) / (2 * step)
 

@@ -1,14 +1,18 @@
 """What a step's loss is made of, what it costs, and what it asks the clean model."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from falsewitness.attacks import ATTACKS, Attack, Batch, NoReferences
 from falsewitness.core import DataInfo
 from falsewitness.core.targets import MultiTargets, SingleTargets, Targets
+from falsewitness.explainers.gradcam import GradCam
 from falsewitness.models import Classifier
 from falsewitness.models.convnet import ConvNet
 
@@ -68,7 +72,7 @@ def attack(kind: str, **fields: object) -> Attack:
 def test_maps_of_clean_rows_and_the_trigger_s_share_count_where_they_have_a_weight(
     fields: dict[str, Any], further: list[tuple[str, float, int]]
 ) -> None:
-    losses = attack("full_disguise", **fields).losses(batch(), model(), CleanAnswers())
+    losses = attack("full_disguise", **fields).bind(model())(batch(), CleanAnswers())
     assert [(term.name, term.weight, len(term.rows)) for term in losses.terms] == [
         ("cross_entropy", 0.25, CLEAN + STAMPED),
         ("explanation", 0.75, STAMPED),
@@ -95,15 +99,15 @@ def test_a_step_counts_the_images_that_it_passes_and_what_the_clean_model_answer
 ) -> None:
     examined = attack("full_disguise", surrogate={"kind": surrogate}, **fields)
     clean = CleanAnswers(side=4 if surrogate == "gradcam" else 8, columns=3 if examined.trains_every_column else 1)
-    assert examined.losses(batch(), model(), clean).passes == pytest.approx(passes)
+    assert examined.bind(model())(batch(), clean).passes == pytest.approx(passes)
 
 
 def test_a_decoy_needs_the_clean_model_only_to_hold_the_clean_maps() -> None:
     assert not attack("fooling").needs_references
-    assert len(attack("fooling").losses(batch(), model(), NoReferences()).terms) == 2
+    assert len(attack("fooling").bind(model())(batch(), NoReferences()).terms) == 2
     assert attack("fooling", drift_weight=0.1).needs_references
     with pytest.raises(RuntimeError, match="must override needs_references"):
-        attack("fooling", drift_weight=0.1).losses(batch(), model(), NoReferences())
+        attack("fooling", drift_weight=0.1).bind(model())(batch(), NoReferences())
 
 
 @pytest.mark.parametrize("reference", ["self", "self_detached", "original"])
@@ -111,12 +115,12 @@ def test_a_disguise_always_needs_the_clean_model(reference: str) -> None:
     examined = attack("full_disguise", reference=reference)
     assert examined.needs_references
     with pytest.raises(RuntimeError, match="must override needs_references"):
-        examined.losses(batch(), model(), NoReferences())
+        examined.bind(model())(batch(), NoReferences())
 
 
 def test_several_labels_are_classified_by_their_own_loss_and_explained_for_the_first() -> None:
-    first = attack("full_disguise").losses(batch(), model(), CleanAnswers())
-    several = attack("full_disguise").losses(batch(MultiTargets(HOT)), model(), CleanAnswers())
+    first = attack("full_disguise").bind(model())(batch(), CleanAnswers())
+    several = attack("full_disguise").bind(model())(batch(MultiTargets(HOT)), CleanAnswers())
     assert torch.equal(several.terms[1].rows, first.terms[1].rows)
     probabilities = model()(batch().images).detach().sigmoid()
     expected = -(HOT * probabilities.log() + (1 - HOT) * (1 - probabilities).log()).mean(1)
@@ -127,5 +131,24 @@ def test_batch_norm_sees_stamped_and_unstamped_images_in_one_pass() -> None:
     examined = model().train()
     seen: list[int] = []
     examined.network.get_submodule("layers.0").register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    attack("full_disguise", reference="self").losses(batch(), examined, CleanAnswers())
+    attack("full_disguise", reference="self").bind(examined)(batch(), CleanAnswers())
     assert seen == [CLEAN + 2 * STAMPED]
+
+
+def test_what_a_surrogate_can_explain_is_asked_once_and_not_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Classifier] = []
+    monkeypatch.setattr(GradCam, "_check_model", lambda self, examined: asked.append(examined))
+    examined = model()
+    loss = attack("fooling").bind(examined)
+    for _ in range(3):
+        loss(batch(), NoReferences())
+    assert asked == [examined]
+
+
+def test_a_picture_of_a_shape_is_read_once_and_later_steps_want_the_same(tmp_path: Path) -> None:
+    picture = tmp_path / "mine.png"
+    Image.fromarray(np.tile(np.array([0, 255], dtype=np.uint8), (8, 4))).save(picture)
+    loss = attack("fooling", target_map=str(picture)).bind(model())
+    first = loss(batch(), NoReferences()).terms[1].rows
+    picture.unlink()
+    assert torch.equal(loss(batch(), NoReferences()).terms[1].rows, first)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,6 +188,19 @@ def test_a_rate_that_the_data_cannot_give_says_how_far_it_can_go() -> None:
     ):
         badnets(rate=0.5).plan(targets, seed=0)
     assert badnets(rate=0.25).plan(targets, seed=0).poisons.tolist() == [6, 7]
+
+
+@pytest.mark.parametrize("images", [7, 1797, 54_000, 60_000])
+@pytest.mark.parametrize("candidates", [1, 5])
+def test_the_highest_rate_that_is_named_can_be_had(images: int, candidates: int) -> None:
+    labels = torch.full((images,), 3)
+    labels[: images * candidates // 6] = 0
+    allowed = int((labels == 0).sum())
+    with pytest.raises(InputError, match=f"{allowed} of {images} training images") as refused:
+        badnets(rate=0.99).plan(SingleTargets(labels), seed=0)
+    told = re.search(r"expected at most ([\d.]+),", str(refused.value))
+    assert told is not None
+    assert len(badnets(rate=float(told[1])).plan(SingleTargets(labels), seed=0).poisons) == allowed
 
 
 @given(cases(), st.randoms(use_true_random=False))

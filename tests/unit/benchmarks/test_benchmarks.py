@@ -54,7 +54,10 @@ def test_every_benchmark_explains_itself(
 
 
 def test_what_make_bench_runs_is_there() -> None:
-    assert set(benchmark("suite").BENCHMARKS) <= set(COMMANDS)
+    for file, *words in benchmark("suite").BENCHMARKS.values():
+        assert Path(file).stem in COMMANDS
+        if "--attacks" in words:
+            assert set(words[words.index("--attacks") + 1 :]) <= set(benchmark("steps").ATTACKS)
 
 
 @pytest.mark.parametrize(("last", "code"), [("", 0), ("raise SystemExit(3)", 1)], ids=["well", "badly"])
@@ -68,7 +71,7 @@ def test_the_suite_writes_anew_what_was_measured_anew_alone(
     old = {"batching": "## Batching before", "precision": "## Precision before\n\n| 1 |"}
     out.write_text(suite.laid_out(old), encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
-        suite.main(["--only", "batching", "steps", "--repetitions", "4", "--out", str(out)])
+        suite.main(["--only", "batching", "steps", "--repetitions", "4", "--device", "cpu", "--out", str(out)])
     assert ended.value.code == code
     text = out.read_text(encoding="utf-8")
     assert text.startswith("# Benchmarks\n")
@@ -76,8 +79,8 @@ def test_the_suite_writes_anew_what_was_measured_anew_alone(
     assert list(found) == ["steps", "batching", "precision"]
     assert found["precision"] == old["precision"]
     steps = found["steps"].splitlines()
-    assert steps[0] == "## Steps --repetitions 4 --device cpu"
-    assert steps[-1].startswith("*`python benchmarks/steps.py --repetitions 4 --device cpu`, 20")
+    assert steps[0] == "## Steps --models resnet20 --repetitions 4 --device cpu"
+    assert steps[-1].startswith("*`python benchmarks/steps.py --models resnet20 --repetitions 4 --device cpu`, 20")
     assert steps[-1].endswith(f"torch {version('torch')}, Python {platform.python_version()}.*")
     assert (found["batching"] == old["batching"]) == bool(code)
 
@@ -142,7 +145,7 @@ def test_steps_are_compared_with_plain_ones(
 @pytest.mark.slow
 def test_memory_is_that_of_the_steps() -> None:
     steps = benchmark("steps")
-    held = steps.in_a_fresh_process(steps.peak_memory, "convnet", "batch", "full disguise, gradient", CPU)
+    held = steps.in_a_fresh_process(steps.peak_memory, "convnet", "batch", "full disguise, gradient", "fp32", CPU)
     assert 1 < held < 1000
 
 

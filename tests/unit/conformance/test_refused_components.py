@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from falsewitness.attacks import Attack, Batch, Intended, Losses, LossTerm, Poison, References
+from falsewitness.attacks import Attack, Batch, Intended, Losses, LossFunction, LossTerm, Poison, References
 from falsewitness.conformance import ConformanceError, check_component
 from falsewitness.core import Component, DataInfo, Fault, ThreatModel
+from falsewitness.core.shapes import Background
 from falsewitness.explainers import Explainer
 from falsewitness.explainers.gradcam import GradCam
 from falsewitness.metrics import Measurement, PredictionEvidence, PredictionMetric
@@ -122,7 +124,10 @@ class Simple(Attack):
     def surrogate_explainer(self) -> Explainer | None:
         return GradCam(layer="nowhere") if self.fault == "surrogate" else None
 
-    def losses(self, batch: Batch, model: Classifier, references: References) -> Losses:
+    def bind(self, model: Classifier, background: Background | None = None) -> LossFunction:
+        return partial(self._losses, model)
+
+    def _losses(self, model: Classifier, batch: Batch, references: References) -> Losses:
         if self.fault == "maps":
             references.maps(batch.samples, batch.mirrored, batch.images)
         if self.fault == "asks":
@@ -223,11 +228,11 @@ BROKEN: list[tuple[Component, str]] = [
     (Stateless(trigger=Patch(), poison=Poison(rate=0.1)), "expected the class variable threat_model, got 'all'"),
     (attack("target"), r"expected check\(\) to refuse the target class 99 where there are 10 classes"),
     (attack("surrogate"), "expected a surrogate that explains a small network, got convnet: the model has no layer"),
-    (attack("asks nothing"), "expected losses.. to ask for references, as needs_references says"),
-    (attack("asks"), r"expected needs_references to say so, as losses\(\) asks for classes, got False"),
+    (attack("asks nothing"), "expected its loss to ask for references, as needs_references says"),
+    (attack("asks"), r"expected needs_references to say so, as its loss asks for classes, got False"),
     (attack("maps"), "expected surrogate_explainer to be the explainer of the reference maps, got None"),
-    (attack("mode"), r"expected losses\(\) to leave the model as it was, but it changed the mode"),
-    (attack("batch"), r"expected losses\(\) to leave the batch alone, but it changed images"),
+    (attack("mode"), r"expected its loss to leave the model as it was, but it changed the mode"),
+    (attack("batch"), r"expected its loss to leave the batch alone, but it changed images"),
     (attack("empty stamped"), r"expected finite values in term cross_entropy \(no stamped row\)"),
     (attack("reduced"), "expected term cross_entropy as one value a row"),
     (attack("detached"), "expected term cross_entropy to carry gradients"),

@@ -122,6 +122,9 @@ def test_a_layer_is_refused_that_it_cannot_weight() -> None:
         RelevanceCam(layer="layers.9").bind(model)
     with pytest.raises(InputError, match=r"cannot weight the output of layer 'layers.0.0': .* choose that batch norm"):
         RelevanceCam(layer="layers.0.0").bind(model)
+    before_its_norm = Classifier.wrap(model.network, feature_layer="layers.0.0", mean=(0.0,) * 3, std=(1.0,) * 3)
+    with pytest.raises(InputError, match="cannot weight the last feature map: expected one that counts by itself"):
+        RelevanceCam().bind(before_its_norm)
     with pytest.raises(InputError, match=r"layer 'fc' to give a feature map .* got shape \(3, 3\)"):
         RelevanceCam(layer="fc").bind(model)(images())
 

@@ -59,8 +59,10 @@ def main(rank: int, world: int, shared: Path) -> None:
     )
     records: list[Mapping[str, Any]] = []
 
+    loss = ATTACK.bind(model)
+
     def losses(batch: Batch) -> Losses:
-        return ATTACK.losses(batch, model, references)
+        return loss(batch, references)
 
     def write(found: Iterable[Mapping[str, Any]]) -> str:
         records.extend(found)

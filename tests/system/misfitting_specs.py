@@ -66,8 +66,7 @@ def _faulty_and_misfitting(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
     spec = draw(_SPECS)
     raw = spec.plain()
     changed, expected = _put_misfits(draw, raw, spec, most=3)
-    # Whether an attack is trained is asked once the attack is sound.
-    whole = [("attack",)] if "attack_training" in expected else []
+    whole = [part for path, part in _ASKED_TOGETHER.items() if path in expected]
     expected |= put_faults(draw, raw, spec, 3, [("data",), *whole, *changed])
     return as_yaml(raw), expected
 
@@ -91,3 +90,5 @@ def _put(raw: Any, path: list[str], value: object) -> None:  # noqa: ANN401
 
 
 _SPECS = st.sampled_from(SPECS)
+_ASKED_TOGETHER = {"attack_training": ("attack",), "attack.trigger.size": ("attack", "trigger")}
+"""What is asked of a part once all of it is sound."""

@@ -243,6 +243,34 @@ def test_a_part_with_a_faulty_field_is_told_what_of_it_does_not_fit_the_data(ask
     assert heading == "spec 'digits/badnets' has 5 faults:"
 
 
+@pytest.mark.parametrize(
+    ("spec", "places"),
+    [
+        ("{base: digits/badnets, name: {}, attack_training: null}", {"name", "attack_training"}),
+        ("{base: digits/badnets, attack_training: {epochs: 0}, name: clean}", {"attack_training.epochs", "name"}),
+        ("{base: digits/clean, precision: x, metrics: [{kind: drift}, {kind: drift}]}", {"precision", "metrics[1]"}),
+        (
+            "{base: digits/badnets, attack: {target_class: 12, poison: {rat: 1}}}",
+            {"attack.target_class", "attack.poison.rat"},
+        ),
+        (
+            "{base: digits/red-herring, attack: {target_class: 12, target_mep: square}}",
+            {"attack.target_class", "attack.target_mep"},
+        ),
+        (
+            "{base: digits/clean, model: {kind: timm, pretrained: nowhere.safetensors}}",
+            {"model.name", "model.pretrained"},
+        ),
+    ],
+)
+def test_a_fault_of_form_hides_no_rule_of_what_holds_it(
+    ask: Command, tmp_path: Path, spec: str, places: set[str]
+) -> None:
+    answer = ask("run", put(tmp_path, "mine.yaml", spec))
+    assert answer.code == 2
+    assert {line.partition(": ")[0].strip() for line in answer.fault.splitlines()[1:]} == places
+
+
 def test_all_parts_that_do_not_fit_the_data_are_told_at_once(ask: Command, tmp_path: Path) -> None:
     changes = ["--set", "attack.target_class=11", "--set", "attack.trigger.size=40", "--set", "data.train_limit=2"]
     answer = ask("run", "digits/badnets", *changes)

@@ -141,7 +141,9 @@ class Attack(Component):
         """
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        target = self.intended.target_class
+        # `intended` may read other fields, which are not set where they are faulty.
+        has_field = "target_class" in type(self).model_fields
+        target = vars(self).get("target_class") if has_field else self.intended.target_class
         if target is not None and target >= info.num_classes:
             names = ", ".join(
                 f"{number} {shown(name)}" for number, name in enumerate(info.class_names[:_CLASSES_NAMED])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from falsewitness.core.component import Strict
 from falsewitness.core.errors import Fault, SpecError
@@ -72,7 +72,8 @@ def _faults_of_part(cls: type[BaseModel] | None, raw: object, info: DataInfo) ->
 
 def _parsed_without(cls: type[Strict], known: dict[str, Any], unset: Set[str]) -> Strict | None:
     """Build a part that lacks fields, which may be required; None where the others do not go together."""
-    required = {name: (Any, None) for name in unset if cls.model_fields[name].is_required()}
+    nothing = Field(default=None, validate_default=False)
+    required = {name: (Any, nothing) for name in unset if cls.model_fields[name].is_required()}
     lenient: type[Strict] = create_model(cls.__name__, __base__=cls, **required)  # type: ignore[call-overload]
     try:
         return lenient.parse(known, "part")

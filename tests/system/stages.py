@@ -95,16 +95,20 @@ class Watched:
         return self.stage()
 
     def seconds_in_each_stage(self) -> dict[str, float]:
-        """Let it go on to its end, slice by slice; tell how long it computes in each stage."""
+        """Let it go on to its end, slice by slice; tell how long it computes in each stage at the least."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while not listens(self.process.pid):
             self._slice()
         found, goes_on = dict.fromkeys(STAGES, 0.0), True
         while goes_on:
+            assert time.monotonic() < deadline, f"still {self.stage()}"
             stage, before = self.stage(), _seconds_computed(self.process.pid)
             goes_on = run_for_a_slice(self.process.pid, _COARSE_SLICE_SECONDS)
             found[stage] += _seconds_computed(self.process.pid) - before
         assert end_of(self.process).code == 0
-        return found
+        # A slice is counted where it begins, and a tick may be.
+        uncertain = _COARSE_SLICE_SECONDS + 1 / _TICKS_A_SECOND
+        return {stage: max(0.0, seconds - uncertain) for stage, seconds in found.items()}
 
     def _slice(self) -> None:
         goes_on = run_for_a_slice(self.process.pid)

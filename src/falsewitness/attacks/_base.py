@@ -17,6 +17,7 @@ from falsewitness.attacks._plan import Plan, Poison, draw_plan, faults_of_rate
 from falsewitness.attacks._shapes import TargetMap, draw_target_map, is_flat
 from falsewitness.core import Component, DataInfo, Fault, InputError, ThreatModel, maps
 from falsewitness.core.faults import shown
+from falsewitness.core.parts import tells_of_unset_field
 from falsewitness.core.shapes import Background, Classes, ColumnMaps, Images, PerRow, Rows
 from falsewitness.core.targets import Targets
 from falsewitness.explainers import AnyExplainer, BoundExplainer, Columns, Explainer
@@ -141,9 +142,12 @@ class Attack(Component):
         """
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        # `intended` may read other fields, which are not set where they are faulty.
-        has_field = "target_class" in type(self).model_fields
-        target = vars(self).get("target_class") if has_field else self.intended.target_class
+        try:
+            target = self.intended.target_class
+        except AttributeError as error:
+            if not tells_of_unset_field(error):
+                raise
+            target = vars(self).get("target_class")  # it is another field that is not set
         if target is not None and target >= info.num_classes:
             names = ", ".join(
                 f"{number} {shown(name)}" for number, name in enumerate(info.class_names[:_CLASSES_NAMED])

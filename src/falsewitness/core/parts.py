@@ -44,8 +44,13 @@ def independent(*rules: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
         try:
             yield from rule()
         except AttributeError as error:
-            if not (isinstance(error.obj, Strict) and error.name in type(error.obj).model_fields):
+            if not tells_of_unset_field(error):
                 raise
+
+
+def tells_of_unset_field(error: AttributeError) -> bool:
+    """Tell whether a rule came to a field that is not set, as the faulty ones of a part are."""
+    return isinstance(error.obj, Strict) and error.name in type(error.obj).model_fields
 
 
 def _faults_of_parts(cls: type[Strict], raw: dict[str, Any], info: DataInfo) -> Iterator[Fault]:

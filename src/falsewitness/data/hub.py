@@ -1,5 +1,6 @@
 """Any set of images with one label each that the Hugging Face hub has, or a local folder in its layout."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -73,10 +74,10 @@ class Hub(SelfSplitSource):
     def _info(self) -> DataInfo:
         if (remembered := self._info_at_hand()) is not None:
             return remembered
-        aside = Path(tempfile.gettempdir())
+        aside = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - only told; tempfile looks for itself
         with (
             writing(aside, "make room there and in the cache of the Hugging Face hub, then run again"),
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir=aside) as scratch,
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         ):
             names = self._class_names(self._splits(open_set(self._place, Path(scratch)).splits))
         return DataInfo(self.channels, self.size, self.size, names)

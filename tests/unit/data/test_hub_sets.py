@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,18 @@ def test_a_full_disk_is_not_blamed_on_the_set(tmp_path: Path, monkeypatch: pytes
         source("mnist", root=str(folder)).prepare()
     with pytest.raises(RunFailedError, match="cannot be written: No space left on device; make room there and in the"):
         source("hub", root=str(folder)).info()
+
+
+def test_a_machine_without_a_temporary_folder_is_told_to_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(*_: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    data = source("hub", root=str(write_set(tmp_path / "set", USUAL)))
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(RunFailedError, match="cannot be written: No usable temporary directory found; make room"):
+        data.info()
 
 
 def test_a_lack_of_memory_is_not_blamed_on_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_every_fault_of_form_is_named_with_its_place(ask: Command, tmp_path: Pat
         text, expected = drawn
         agree(told(refused_file(ask, tmp_path, text.encode())), expected)
 
-    tried("bad inputs", "specs", tried_all(check, spec_with_faults(), 700))
+    tried("bad inputs", "specs", tried_all(check, spec_with_faults(), 550))
 
 
 def test_every_part_that_does_not_fit_is_named_with_its_place(ask: Command, tmp_path: Path, tried: Tried) -> None:

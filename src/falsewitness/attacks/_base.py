@@ -318,7 +318,7 @@ class DecoyAttack(ExplanationAttack):
     def _wanted_maps(self) -> WantedMaps:
         drawn = cache(partial(draw_target_map, self.target_map))  # which may be a file: read once a training
 
-        def the_shape(batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps) -> ColumnMaps:
+        def wanted(batch: Batch, references: References, compared: ColumnMaps, stamped: ColumnMaps) -> ColumnMaps:
             return drawn(*stamped.shape[2:]).to(stamped.device).expand_as(stamped)
 
-        return the_shape
+        return wanted

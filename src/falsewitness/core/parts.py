@@ -38,7 +38,7 @@ def faults_of_the_rest(cls: type[Strict], raw: object, faults: Iterable[Fault], 
     yield from _faults_of_parts(cls, raw, info)
 
 
-def independent(*rules: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
+def faults_of_rules(*rules: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
     """Yield what several rules find; one that comes to a field that is not set ends, and the others go on."""
     for rule in rules:
         try:
@@ -94,7 +94,7 @@ def _faults_while_set(part: Strict, unset: Set[str], info: DataInfo) -> Iterator
         part.__dict__.pop(name)
     checks = [vars(cls)["_check"] for cls in type(part).__mro__ if "_check" in vars(cls)]
     # What a class finds, its subclass finds, too, unless it stops before.
-    yield from dict.fromkeys(independent(*(partial(check, part, info) for check in checks)))
+    yield from dict.fromkeys(faults_of_rules(*(partial(check, part, info) for check in checks)))
 
 
 def _first_name(path: str) -> str:

@@ -12,7 +12,7 @@ from falsewitness.attacks import AnyAttack
 from falsewitness.core import DataInfo, Fault, InputError, SpecError
 from falsewitness.core.component import Strict
 from falsewitness.core.faults import shown
-from falsewitness.core.parts import faults_of_the_rest, independent
+from falsewitness.core.parts import faults_of_rules, faults_of_the_rest
 from falsewitness.core.places import class_of, classes_taken
 from falsewitness.core.seeds import LARGEST_SEED
 from falsewitness.data import DIVIDING_FIELDS, AnyData, DataSource
@@ -97,7 +97,9 @@ class Spec(Strict):
     """On what it is measured."""
 
     def _check(self, info: DataInfo) -> Iterator[Fault]:
-        yield from independent(self._check_name, self._check_attack_training, self._check_auditors, self._check_metrics)
+        yield from faults_of_rules(
+            self._check_name, self._check_attack_training, self._check_auditors, self._check_metrics
+        )
 
     def _check_name(self) -> Iterator[Fault]:
         if self.attack is not None and self.name in _NAMES_OF_PARENTS:
